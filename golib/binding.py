@@ -1,0 +1,344 @@
+"""The only place with ctypes prototypes: loads a bridge, and compiles call trees to its thunks.
+
+Every node becomes ``struct thunk { fn, arg }``.  A C, Stack or Go node's fn is C code of the bridge,
+a Python node's is a CFUNCTYPE, so native frames call native frames with no interpreter between and
+Python stands exactly where the tree says.  Runs in the child: nothing here may import more than a
+forked process needs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from golib import calltree, trace
+from golib.calltree import Node
+
+Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+Callable32 = ctypes.CFUNCTYPE(None, ctypes.c_int32)
+
+
+class BindingError(Exception):
+    """The library is not a bridge that this golib can drive."""
+
+
+class Thunk(ctypes.Structure):
+    """``struct thunk`` of golib.h."""
+
+    _fields_ = (("fn", ctypes.c_void_p), ("arg", ctypes.c_void_p))
+
+
+class NodeStruct(ctypes.Structure):
+    """``struct node`` of golib.h."""
+
+    _fields_ = (
+        ("body", ctypes.POINTER(Thunk)),
+        ("deferred", ctypes.POINTER(Thunk)),
+        ("nbody", ctypes.c_int32),
+        ("ndeferred", ctypes.c_int32),
+        ("id", ctypes.c_int32),
+        ("kind", ctypes.c_int32),
+        ("recover", ctypes.c_int32),
+        ("argument", ctypes.c_int32),
+        ("stack", ctypes.c_uint64),
+        ("times", ctypes.c_uint64),
+        ("region_lo", ctypes.c_uint64),
+        ("region_hi", ctypes.c_uint64),
+        ("export", ctypes.c_void_p),
+        ("start", ctypes.c_void_p),
+        ("join", ctypes.c_void_p),
+        ("thread", ctypes.c_void_p),
+        ("gate", ctypes.c_void_p),
+        ("handle", ctypes.c_uint64),
+        ("m", ctypes.c_void_p),
+        ("mute", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+
+
+class FieldStruct(ctypes.Structure):
+    """``struct field`` of golib.h."""
+
+    _fields_ = (("base", ctypes.c_uint32), ("size", ctypes.c_uint32), ("offset", ctypes.c_uint64))
+
+
+class RootsStruct(ctypes.Structure):
+    """``struct roots`` of golib.h."""
+
+    _fields_ = (("g_m", ctypes.c_uint64), ("m_g0", ctypes.c_uint64), ("m_curg", ctypes.c_uint64))
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Where the runtime's fields are in one library: bytes from g or m."""
+
+    roots: tuple[int, int, int]
+    table: tuple[tuple[int, int, int], ...]  # (base, size, offset) in the order of trace.FIELDS
+
+    @property
+    def present(self) -> tuple[bool, ...]:
+        return tuple(size > 0 for _, size, _ in self.table)
+
+
+# enum golib_kind of golib.h, in its order.
+_KINDS = (
+    *("Go", "C", "Python", "Stack", "Thread", "Together", "Export"),
+    *("GC", "Panic", "Grow", "Yield", "Traceback", "Census", "Goexit", "Lock", "Unlock", "Block", "Wake"),
+    *("Signal", "Setrlimit"),
+)
+_KIND = {name: number for number, name in enumerate(_KINDS)}
+
+_FRAMES = {
+    calltree.Go: "golib_frame_go",
+    calltree.C: "golib_frame_c",
+    calltree.Stack: "golib_frame_stack",
+    calltree.Thread: "golib_frame_thread",
+    calltree.Together: "golib_frame_together",
+    calltree.Export: "golib_frame_export",
+    calltree.Signal: "golib_leaf_signal",
+    calltree.Setrlimit: "golib_leaf_setrlimit",
+}
+
+
+class Bridge:
+    """A loaded bridge.  Loading starts a Go runtime in this process, which then must not fork."""
+
+    def __init__(self, path: str) -> None:
+        # RTLD_LOCAL, as a Python user's ctypes.CDLL does; CDLL releases the GIL around each call.
+        self.library = library = ctypes.CDLL(path)
+        sizes = (ctypes.c_uint64 * 6)()
+        # void golib_sizes(uint64_t[6])
+        library.golib_sizes.argtypes = (ctypes.POINTER(ctypes.c_uint64),)
+        library.golib_sizes.restype = None
+        library.golib_sizes(sizes)
+        ours = [
+            ctypes.sizeof(NodeStruct),
+            ctypes.sizeof(trace.EventStruct),
+            ctypes.sizeof(trace.HeaderStruct),
+            trace.EventStruct.values.offset,
+            NodeStruct.thread.offset,
+            trace.VALUES,
+        ]
+        if list(sizes) != ours:
+            raise BindingError(f"{path} was built for another golib: its sizes are {list(sizes)}, not {ours}")
+        # void golib_use(void *, const struct field *, const struct roots *)
+        library.golib_use.argtypes = (
+            ctypes.c_void_p,
+            ctypes.POINTER(FieldStruct),
+            ctypes.POINTER(RootsStruct),
+        )
+        library.golib_use.restype = None
+        # void golib_call(const struct thunk *)
+        self.call = library.golib_call
+        self.call.argtypes = (ctypes.POINTER(Thunk),)
+        self.call.restype = None
+        # void golib_record(struct node *, int)
+        self.record = library.golib_record
+        self.record.argtypes = (ctypes.POINTER(NodeStruct), ctypes.c_int)
+        self.record.restype = None
+        # void golib_begin_thread(struct node *)
+        self.begin_thread = library.golib_begin_thread
+        self.begin_thread.argtypes = (ctypes.POINTER(NodeStruct),)
+        self.begin_thread.restype = None
+        # void golib_export_begin(struct node *), golib_export_end(struct node *)
+        self.export_begin, self.export_end = library.golib_export_begin, library.golib_export_end
+        for function in (self.export_begin, self.export_end):
+            function.argtypes = (ctypes.POINTER(NodeStruct),)
+            function.restype = None
+        # void golib_run(struct node *, int leave)
+        library.golib_run.argtypes = (ctypes.POINTER(NodeStruct), ctypes.c_int)
+        library.golib_run.restype = None
+        # void NAME(int32_t): the plain exports, which cgo declares with GoInt32 parameters.
+        self.exports = {}
+        for name in calltree.EXPORTS:
+            export = getattr(library, name)
+            export.argtypes = () if name == "GoEmpty" else (ctypes.c_int32,)
+            export.restype = None
+            self.exports[name] = export
+
+    def use(self, memory: int, fields: Fields) -> None:
+        """Attaches the trace at that address."""
+        table = (FieldStruct * trace.VALUES)(*(FieldStruct(*entry) for entry in fields.table))
+        self.library.golib_use(memory, table, RootsStruct(*fields.roots))
+
+    def hide_bounds(self, hidden: bool) -> None:
+        """pthread_getattr_np gives nothing from now on."""
+        ctypes.c_int.in_dll(self.library, "golib_hidden").value = hidden
+
+    def run(self, program: Program, leave: bool) -> None:
+        """Runs a compiled case on this thread; with ``leave`` the process ends with it."""
+        self.library.golib_run(program.root, leave)
+
+    def address(self, name: str) -> int:
+        """Of a function of the bridge."""
+        return ctypes.cast(getattr(self.library, name), ctypes.c_void_p).value or 0
+
+
+class Program:
+    """A case compiled for a bridge: owns every structure and callback that the native side sees."""
+
+    def __init__(self, bridge: Bridge, case: calltree.Case, regions: Mapping[int, tuple[int, int]]) -> None:
+        self._bridge = bridge
+        self._regions = regions
+        self._keep: list[Any] = []
+        self._number = 0
+        self.root = NodeStruct(id=-1)
+        self._fill(self.root, "body", case.trees)
+
+    def _fill(self, struct: NodeStruct, which: str, nodes: Sequence[Node]) -> list[Thunk]:
+        thunks = (Thunk * len(nodes))()
+        self._keep.append(thunks)
+        for index, node in enumerate(nodes):
+            self._compile(node, thunks[index])
+        setattr(struct, which, thunks)
+        setattr(struct, f"n{which}", len(nodes))
+        return list(thunks)
+
+    def _compile(self, node: Node, thunk: Thunk) -> None:
+        struct = NodeStruct(id=self._number, kind=_KIND[type(node).__name__])
+        self._number += 1
+        self._keep.append(struct)
+        thunk.arg = ctypes.addressof(struct)
+        # Numbered as Case.walk does: the body, then what is deferred.
+        body = self._fill(struct, "body", node.body)
+        calls = [self._from_python(child, child_thunk) for child, child_thunk in zip(node.body, body, strict=True)]
+        if name := _FRAMES.get(type(node)):
+            thunk.fn = self._bridge.address(name)
+        match node:
+            case calltree.Go():
+                struct.recover = node.recover
+                self._fill(struct, "deferred", node.deferred)
+            case calltree.C():
+                struct.stack, struct.times = node.stack, node.times
+            case calltree.Python():
+                thunk.fn = self._callback(lambda _: self._python_frame(struct, calls))
+            case calltree.Stack():
+                struct.region_lo, struct.region_hi = self._regions[node.region]
+            case calltree.Export():
+                struct.export = ctypes.cast(self._bridge.exports[node.name], ctypes.c_void_p)
+                struct.argument = node.p
+            case calltree.Signal():
+                struct.argument = calltree.SIGNALS[node.name]
+            case calltree.Grow() | calltree.Setrlimit():
+                struct.stack = node.stack
+            case calltree.Thread():
+                self._thread(node, struct, calls)
+
+    def _from_python(self, node: Node, thunk: Thunk) -> Callable[[], None]:
+        """How Python runs a node: an export by its name, all else through golib_call."""
+        if not isinstance(node, calltree.Export):
+            return lambda: self._bridge.call(thunk)
+        export = self._bridge.exports[node.name]
+        struct = NodeStruct.from_address(thunk.arg)
+        arguments = () if node.name == "GoEmpty" else (node.p,)
+
+        def call() -> None:
+            self._bridge.export_begin(struct)
+            export(*arguments)
+            self._bridge.export_end(struct)
+
+        return call
+
+    def _thread(self, node: calltree.Thread, struct: NodeStruct, calls: Sequence[Callable[[], None]]) -> None:
+        struct.stack = node.bytes
+        if node.kind == "python":
+            threads: list[threading.Thread] = []
+
+            def start(_: int) -> None:
+                threading.stack_size(node.bytes)
+                try:
+                    threads.append(
+                        threading.Thread(target=self._python_thread, args=(struct, calls), daemon=True)
+                    )
+                    threads[-1].start()
+                finally:
+                    threading.stack_size(0)
+
+            struct.start = self._callback(start)
+            struct.join = self._callback(lambda _: threads.pop().join())
+        elif node.kind != "go":
+            struct.start = self._bridge.address("golib_native_start")
+            struct.join = self._bridge.address("golib_native_join")
+        if node.kind == "memory":
+            room = ctypes.create_string_buffer(node.bytes + 4096)
+            self._keep.append(room)
+            struct.region_lo = (ctypes.addressof(room) + 4095) & ~4095
+            struct.region_hi = struct.region_lo + node.bytes
+
+    def _callback(self, function: Any) -> int | None:
+        callback = Callback(function)
+        self._keep.append(callback)
+        return ctypes.cast(callback, ctypes.c_void_p).value
+
+    def _python_frame(self, struct: NodeStruct, calls: Sequence[Callable[[], None]]) -> None:
+        self._bridge.record(struct, trace.Phase.ENTERED)
+        for call in calls:
+            call()
+        self._bridge.record(struct, trace.Phase.LEAVING)
+
+    def _python_thread(self, struct: NodeStruct, calls: Sequence[Callable[[], None]]) -> None:
+        self._bridge.begin_thread(struct)
+        self._python_frame(struct, calls)
+
+
+# The C library, for the processes in which cases run.
+
+MAP_FIXED_NOREPLACE = 0x100000
+PR_SET_PDEATHSIG = 1
+_LOWEST = 0x1000_0000_0000
+"""Where the lower foreign stacks begin: below every mapping of a process on Linux x86-64 but above
+the Go heap's first arenas (0xc000000000, runtime/malloc.go)."""
+_HIGHEST = 0x7FFF_FFFF_F000
+"""End of the user's addresses on x86-64 with four levels of page tables."""
+_SPACING = 16 * calltree.KIB * calltree.KIB
+
+
+def reserve_regions() -> dict[int, tuple[int, int]]:
+    """Maps the foreign stacks of ``calltree.REGIONS``: those below zero under every thread's stack,
+    the others above the main thread's.  Returns (lowest address, end) of each.
+
+    Raises BindingError where the kernel has put the main thread's stack so high that nothing fits
+    above it (one start in some hundred).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    # void *mmap(void *, size_t, int, int, int, off_t)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (
+        *(ctypes.c_void_p, ctypes.c_size_t),
+        *(ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long),
+    )
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
+
+    def place(address: int) -> bool:
+        got = libc.mmap(address, calltree.REGION, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+        return bool(got == address)
+
+    with open("/proc/self/maps") as maps:  # noqa: PTH123 - a forked process wants no pathlib
+        top = next(int(line.split("-")[1].split()[0], 16) for line in maps if line.rstrip().endswith("[stack]"))
+    regions: dict[int, tuple[int, int]] = {}
+    for wanted, address, end in (
+        ([number for number in calltree.REGIONS if number < 0], _LOWEST, top),
+        ([number for number in calltree.REGIONS if number > 0], top + _SPACING, _HIGHEST),
+    ):
+        for number in wanted:
+            while not place(address):
+                address += _SPACING
+                if address + calltree.REGION > end:
+                    raise BindingError("no room for foreign stacks above the main thread's stack")
+            regions[number] = (address, address + calltree.REGION)
+            address += _SPACING
+    return regions
+
+
+def die_with_parent() -> None:
+    """The kernel kills this process when the one that forked it is gone."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    # int prctl(int, unsigned long, ...)
+    libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong)
+    libc.prctl.restype = ctypes.c_int
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

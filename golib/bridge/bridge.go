@@ -1,0 +1,235 @@
+// The bridge: a Go shared library whose exported functions run a call tree.
+// It is built with -buildmode=c-shared by the toolchain under test, on that
+// toolchain's unmodified runtime.
+package main
+
+// #include "golib.h"
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/pprof"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golib/bridge/g"
+)
+
+func main() {}
+
+func init() {
+	C.golib_read_g = (*[0]byte)(g.CReader())
+	begin()
+}
+
+// The seed's functions, by the seed's names (testcarchive/testdata/libgo9).
+
+//export GoF
+func GoF(p int32) {
+	runtime.GC()
+	if p != 0 {
+		panic("panic")
+	}
+}
+
+//export callGoWithVariousStackAndGoFrame
+func callGoWithVariousStackAndGoFrame(p int32) {
+	if p != 0 {
+		defer func() {
+			if recover() == nil {
+				panic("did not panic")
+			}
+			runtime.GC()
+		}()
+	}
+	C.callGoWithVariousStack(C.int(p))
+}
+
+// GoEmpty is the function that the seed's benchmark calls (libgo10).
+//
+//export GoEmpty
+func GoEmpty() {}
+
+// golibGo is the Go frame of a call tree. A frame without recover has no
+// defer at all, so that a panic finds nothing of ours on its way.
+//
+//export golibGo
+func golibGo(n *C.struct_node) {
+	record(n, C.GOLIB_ENTERED)
+	if n.recover != 0 || n.ndeferred != 0 {
+		guarded(n)
+	} else {
+		body(n)
+	}
+	record(n, C.GOLIB_LEAVING)
+}
+
+func guarded(n *C.struct_node) {
+	defer func() {
+		if n.recover != 0 && recover() != nil {
+			record(n, C.GOLIB_RECOVERED)
+		}
+		run(n, n.deferred, n.ndeferred)
+	}()
+	body(n)
+}
+
+func body(n *C.struct_node) { run(n, n.body, n.nbody) }
+
+func run(parent *C.struct_node, first *C.struct_thunk, count C.int32_t) {
+	for i := range unsafe.Slice(first, int(count)) {
+		// Not a copy: C may keep the address while the frame runs.
+		t := (*C.struct_thunk)(unsafe.Add(unsafe.Pointer(first), i*C.sizeof_struct_thunk))
+		step(parent, t)
+	}
+}
+
+func step(parent *C.struct_node, t *C.struct_thunk) {
+	n := (*C.struct_node)(t.arg)
+	n.thread = parent.thread
+	switch n.kind {
+	case C.GOLIB_GC:
+		runtime.GC()
+	case C.GOLIB_PANIC:
+		panic(fmt.Sprint("panic of node ", n.id))
+	case C.GOLIB_GROW:
+		grow(int(n.stack))
+	case C.GOLIB_YIELD:
+		runtime.Gosched()
+	case C.GOLIB_TRACEBACK:
+		runtime.Stack(make([]byte, 1<<16), true)
+	case C.GOLIB_THREAD:
+		record(n, C.GOLIB_BEFORE)
+		start(n)()
+		record(n, C.GOLIB_AFTER)
+	case C.GOLIB_TOGETHER:
+		record(n, C.GOLIB_BEFORE)
+		together(n)
+		record(n, C.GOLIB_AFTER)
+	default:
+		// A native frame: one cgocall. n.thread is set again by C.
+		record(n, C.GOLIB_BEFORE)
+		C.golib_call(t)
+		n.thread = parent.thread
+		record(n, C.GOLIB_AFTER)
+	}
+}
+
+// grow uses that many bytes of goroutine stack, so that it is moved.
+//
+//go:noinline
+func grow(bytes int) byte {
+	var room [1024]byte
+	room[bytes%len(room)] = 1
+	if bytes > len(room) {
+		return room[0] + grow(bytes-len(room))
+	}
+	return room[bytes%len(room)]
+}
+
+// start starts a thread of the tree and returns what waits for its end.
+func start(n *C.struct_node) (join func()) {
+	if n.start != nil {
+		C.golib_start(n)
+		return func() { C.golib_join(n) }
+	}
+	// A thread that Go makes: a goroutine locked to it, never unlocked, so
+	// that the thread ends with it.
+	done := make(chan struct{})
+	mute := n.thread.mute
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		n.mute = mute
+		C.golib_begin_thread(n)
+		record(n, C.GOLIB_ENTERED)
+		body(n)
+		record(n, C.GOLIB_LEAVING)
+	}()
+	return func() { <-done }
+}
+
+func together(n *C.struct_node) {
+	gate := C.golib_gate_new(n.nbody)
+	var joins []func()
+	for _, t := range unsafe.Slice(n.body, int(n.nbody)) {
+		thread := (*C.struct_node)(t.arg)
+		thread.gate = gate
+		thread.thread = n.thread
+		joins = append(joins, start(thread))
+	}
+	for _, join := range joins {
+		join()
+	}
+	C.golib_gate_free(gate)
+}
+
+// record appends an event, as record.c does, without a call to C.
+func record(n *C.struct_node, phase uint8) {
+	thread := n.thread
+	if thread.mute != 0 {
+		return
+	}
+	h := C.golib_header
+	slot := atomic.AddUint32((*uint32)(unsafe.Pointer(&h.next)), 1) - 1
+	if slot >= uint32(h.capacity) {
+		// C's next event says so in words.
+		return
+	}
+	e := (*C.struct_event)(unsafe.Add(unsafe.Pointer(C.golib_events), uintptr(slot)*C.sizeof_struct_event))
+	gp := g.Current()
+	m := *(*unsafe.Pointer)(unsafe.Add(gp, C.golib_roots.g_m))
+	base := [...]unsafe.Pointer{
+		C.GOLIB_IN_G0:   *(*unsafe.Pointer)(unsafe.Add(m, C.golib_roots.m_g0)),
+		C.GOLIB_IN_M:    m,
+		C.GOLIB_IN_CURG: gp,
+	}
+	e.node = n.id
+	e.phase = C.uint8_t(phase)
+	e.in_go = 1
+	e.tid = thread.tid
+	e.queries = thread.queries
+	e.told_lo, e.told_hi = thread.told_lo, thread.told_hi
+	e.sp = C.uint64_t(uintptr(unsafe.Pointer(&slot)))
+	e.m = C.uint64_t(uintptr(m))
+	for i := range e.values {
+		f := &C.golib_fields[i]
+		e.values[i] = load(base[f.base], uintptr(f.offset), uint32(f.size))
+	}
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(&e.committed)), uint32(h.generation))
+}
+
+func load(base unsafe.Pointer, offset uintptr, size uint32) C.uint64_t {
+	at := unsafe.Add(base, offset)
+	switch size {
+	case 1:
+		return C.uint64_t(*(*uint8)(at))
+	case 2:
+		return C.uint64_t(*(*uint16)(at))
+	case 4:
+		return C.uint64_t(*(*uint32)(at))
+	case 8:
+		return C.uint64_t(*(*uint64)(at))
+	}
+	return 0
+}
+
+// begin turns on what the case's world asks for, before any call comes in.
+func begin() {
+	if wants("notify") {
+		// The signals that a Signal leaf sends reach Go's handler.
+		c := make(chan os.Signal, 64)
+		signal.Notify(c, syscall.SIGUSR1, syscall.SIGUSR2)
+	}
+}
+
+func wants(what string) bool {
+	s := C.CString(what)
+	return C.golib_wants(s) != 0
+}
+
+var _ = pprof.Lookup

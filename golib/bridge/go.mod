@@ -1,0 +1,3 @@
+module golib/bridge
+
+go 1.21

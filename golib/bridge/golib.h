@@ -1,0 +1,122 @@
+// The bridge's own vocabulary: a call tree compiled to nodes, and the trace
+// it leaves. Python lays the same structures out in golib/trace.py and
+// golib/binding.py; golib_sizes() lets it check that both agree.
+
+#ifndef GOLIB_H
+#define GOLIB_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+// What a frame does when it runs: fn(arg). arg is the node itself.
+struct thunk {
+	void (*fn)(void *);
+	void *arg;
+};
+
+enum golib_kind {
+	GOLIB_GO, GOLIB_C, GOLIB_PYTHON, GOLIB_STACK, GOLIB_THREAD, GOLIB_TOGETHER, GOLIB_EXPORT,
+	// Leaves that only a Go frame can do.
+	GOLIB_GC, GOLIB_PANIC, GOLIB_GROW, GOLIB_YIELD, GOLIB_TRACEBACK, GOLIB_CENSUS,
+	GOLIB_GOEXIT, GOLIB_LOCK, GOLIB_UNLOCK, GOLIB_BLOCK, GOLIB_WAKE,
+	// Leaves that only C can do.
+	GOLIB_SIGNAL, GOLIB_SETRLIMIT,
+};
+
+enum golib_phase {
+	GOLIB_BEFORE, GOLIB_ENTERED, GOLIB_LEAVING, GOLIB_RECOVERED, GOLIB_AFTER,
+	GOLIB_ENDED, // of a thread: its M, seen by who joined it
+};
+
+// What a thread knows of itself. It lives in the thread's TLS.
+struct golib_thread {
+	uint64_t told_lo, told_hi; // the last answer of pthread_getattr_np, zeros when hidden
+	uint32_t queries;          // how often this thread asked
+	uint32_t tid;
+	uint32_t mute;             // >0: in a middle round of a repeated frame, record nothing
+	struct node *callee;       // the Export node whose C side is to be replaced
+};
+
+struct node {
+	struct thunk *body, *deferred;
+	int32_t nbody, ndeferred;
+	int32_t id, kind;
+	int32_t recover;           // Go: has a deferred function that recovers
+	int32_t argument;          // Export: p. Signal: its number
+	uint64_t stack;            // C: bytes held. Thread: bytes of its stack. Grow: bytes. Setrlimit: bytes
+	uint64_t times;            // C: how often its body runs
+	uint64_t region_lo, region_hi; // Stack: its memory. Thread on caller's memory: its memory
+	void (*export)(int32_t);   // Export: the function
+	void (*start)(void *);     // Thread: starts it, returns at once
+	void (*join)(void *);      // Thread: returns when it has ended
+	struct golib_thread *thread; // whoever runs this node now
+	struct golib_gate *gate;   // Thread in a Together: waits here for the others
+	uint64_t handle;           // Thread: its pthread_t
+	char *m;                   // Thread: the M it had when it left
+	uint32_t mute;             // Thread: inherited from the thread that starts it
+	uint32_t pad;
+};
+
+#define GOLIB_VALUES 64
+
+// One crossing. A fixed size, so that a slot is claimed with one atomic add
+// and nothing is lost when the process dies in the middle of another.
+struct event {
+	_Atomic uint32_t committed; // the header's generation, written last
+	int32_t node;
+	uint8_t phase, in_go, pad[2];
+	uint32_t tid, queries, mxcsr;
+	uint32_t fpu_control, alt_flags;
+	uint64_t sp, told_lo, told_hi;
+	uint64_t m;                 // 0: the thread never called Go, and values mean nothing
+	uint64_t sigmask, alt_sp, alt_size;
+	uint64_t values[GOLIB_VALUES]; // one for each field of the table, see golib_use
+};
+
+struct header {
+	uint32_t generation; // of this run: what an earlier one left does not count
+	uint32_t capacity;   // events
+	_Atomic uint32_t next;
+	_Atomic uint32_t running, finished; // cases
+	_Atomic uint32_t refused; // first errno of a pthread_create and the like; a harness fault
+	char fault[1000];    // what went wrong on our side, if anything
+};
+
+enum golib_base { GOLIB_IN_G0, GOLIB_IN_M, GOLIB_IN_CURG };
+
+struct field {
+	uint32_t base;
+	uint32_t size;   // bytes; 0: this release has no such field
+	uint64_t offset; // bytes
+};
+
+// Offsets of the three pointers that lead to everything else.
+struct roots { uint64_t g_m, m_g0, m_curg; };
+
+extern struct header *golib_header;
+extern struct event *golib_events;
+extern struct field golib_fields[GOLIB_VALUES];
+extern struct roots golib_roots;
+extern _Atomic int golib_hidden;
+
+// Set by Go's init: reads the thread's g.
+extern void *(*golib_read_g)(void);
+
+struct golib_thread *golib_self(void);
+void golib_record(struct node *n, int phase);
+void golib_record_m(struct node *n, int phase, char *m);
+char *golib_m(void);
+void golib_call(const struct thunk *t);
+void golib_run_body(struct node *n);
+void golib_start(struct node *n);
+void golib_join(struct node *n);
+void golib_begin_thread(struct node *n);
+struct golib_gate *golib_gate_new(int32_t threads);
+void golib_gate_wait(struct golib_gate *gate);
+void golib_gate_free(struct golib_gate *gate);
+void golib_fault(const char *what);
+int golib_wants(const char *what);
+
+void callGoWithVariousStack(int p);
+
+#endif

@@ -1,0 +1,148 @@
+// The trace, as C writes it. bridge.go writes the same events from Go, where
+// no C may be called without changing what is to be seen.
+
+#define _GNU_SOURCE
+#include "golib.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct header *golib_header;
+struct event *golib_events;
+struct field golib_fields[GOLIB_VALUES];
+struct roots golib_roots;
+void *(*golib_read_g)(void);
+
+// golib_use attaches the trace: memory shared with the parent, and where the
+// runtime's fields are. Call it once, before anything runs.
+void golib_use(void *memory, const struct field *fields, const struct roots *roots)
+{
+	golib_header = memory;
+	golib_events = (struct event *)((char *)memory + 4096);
+	memcpy(golib_fields, fields, sizeof golib_fields);
+	golib_roots = *roots;
+}
+
+// golib_sizes tells Python how this compiler laid the structures out.
+void golib_sizes(uint64_t out[6])
+{
+	out[0] = sizeof(struct node);
+	out[1] = sizeof(struct event);
+	out[2] = sizeof(struct header);
+	out[3] = offsetof(struct event, values);
+	out[4] = offsetof(struct node, thread);
+	out[5] = GOLIB_VALUES;
+}
+
+// golib_fault notes the first thing that went wrong on our side.
+void golib_fault(const char *what)
+{
+	uint32_t none = 0;
+
+	if (atomic_compare_exchange_strong(&golib_header->refused, &none, 1))
+		snprintf(golib_header->fault, sizeof golib_header->fault, "%s", what);
+}
+
+// golib_wants says whether the case's world, a comma-separated list in the C
+// library's environment, holds a word. Go's own os.Getenv sees only what
+// exec laid.
+int golib_wants(const char *what)
+{
+	const char *world = getenv("GOLIB_WORLD");
+	size_t n = strlen(what);
+
+	while (world && *world) {
+		if (strncmp(world, what, n) == 0 && (world[n] == ',' || world[n] == 0))
+			return 1;
+		world = strchr(world, ',');
+		world = world ? world + 1 : 0;
+	}
+	return 0;
+}
+
+static uint64_t load(const char *base, struct field f)
+{
+	switch (f.size) {
+	case 1: return *(const uint8_t *)(base + f.offset);
+	case 2: return *(const uint16_t *)(base + f.offset);
+	case 4: return *(const uint32_t *)(base + f.offset);
+	case 8: return *(const uint64_t *)(base + f.offset);
+	}
+	return 0;
+}
+
+// The thread's own state, which a callback must give back too.
+static void own_state(struct event *e)
+{
+	stack_t alt;
+	uint16_t control;
+
+	// The system call, not sigprocmask: glibc hides its own signals.
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, 0, &e->sigmask, 8);
+	if (sigaltstack(0, &alt) == 0) {
+		e->alt_sp = (uint64_t)alt.ss_sp;
+		e->alt_size = alt.ss_size;
+		e->alt_flags = (uint32_t)alt.ss_flags;
+	}
+#if defined(__x86_64__)
+	e->mxcsr = __builtin_ia32_stmxcsr() & ~0x3fu; // without the sticky exception flags
+	__asm__ volatile("fnstcw %0" : "=m"(control));
+	e->fpu_control = control;
+#else
+#error "read the floating-point control register of this architecture here"
+#endif
+}
+
+// golib_m returns the thread's M, or NULL when it never called Go.
+char *golib_m(void)
+{
+	char *g = golib_read_g ? golib_read_g() : 0;
+
+	return g ? *(char **)(g + golib_roots.g_m) : 0;
+}
+
+void golib_record(struct node *n, int phase)
+{
+	golib_record_m(n, phase, golib_m());
+}
+
+// golib_record_m is golib_record for an M that need not be the thread's own.
+__attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m)
+{
+	struct golib_thread *self = golib_self();
+	struct event *e;
+	uint32_t slot;
+	char *base[3] = {0, m, 0}; // by enum golib_base
+	int i;
+
+	if (self->mute)
+		return;
+	slot = atomic_fetch_add(&golib_header->next, 1);
+	if (slot >= golib_header->capacity) {
+		golib_fault("the trace is full: raise golib.trace.CAPACITY or make the case smaller");
+		return;
+	}
+	e = &golib_events[slot];
+	e->node = n->id;
+	e->phase = (uint8_t)phase;
+	e->in_go = 0;
+	e->tid = self->tid;
+	e->queries = self->queries;
+	e->told_lo = self->told_lo;
+	e->told_hi = self->told_hi;
+	e->sp = (uint64_t)__builtin_frame_address(0);
+	e->m = (uint64_t)m;
+	if (m) {
+		base[GOLIB_IN_G0] = *(char **)(m + golib_roots.m_g0);
+		base[GOLIB_IN_CURG] = *(char **)(m + golib_roots.m_curg);
+	}
+	for (i = 0; i < GOLIB_VALUES; i++)
+		e->values[i] = base[golib_fields[i].base] ? load(base[golib_fields[i].base], golib_fields[i]) : 0;
+	own_state(e);
+	atomic_store(&e->committed, golib_header->generation);
+}

@@ -1,0 +1,284 @@
+"""The only place that forks, waits and kills.
+
+A server is a clean process with one thread that never loads Go.  For each request it forks a child,
+drains the child's stderr, watches the clock, and reports how the child ended.  There is one server
+beside each pytest process for each exec-time world (GODEBUG, RLIMIT_STACK: Go and the kernel read
+them at exec), started when first needed.  When the pytest process goes, by whatever death, the
+server reads end-of-file, kills the child it is watching, and goes too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from golib import binding, calltree, child, trace
+
+GRACE = 3.0
+"""Seconds that a hung child has, after SIGQUIT, to print its goroutines."""
+HEAD, TAIL = 48 * 1024, 80 * 1024
+"""Bytes of a child's stderr that are kept: from its beginning and from its end."""
+ATTEMPTS = 5
+"""Starts of a server until the kernel leaves room above the main thread's stack."""
+
+# Settings of the user's that would change what a Go process does.
+_GO_SETTINGS = ("GODEBUG", "GOTRACEBACK", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GOLIB_WORLD")
+
+
+class ServerError(Exception):
+    """The fork server could not be started, or died: our fault, never Go's."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What only exec can change."""
+
+    godebug: str = ""
+    stack_limit: int | str | None = None
+
+    @classmethod
+    def of(cls, case: calltree.Case) -> World:
+        return cls(case.godebug, case.stack_limit)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: its wait status, what it wrote to stdout and stderr (the middle is left out
+    above HEAD + TAIL bytes), whether its time had run out, and the trace it left."""
+
+    status: int
+    stderr: str
+    timed_out: bool
+    record: trace.Record
+
+
+class ForkServer:
+    """The server of one world, seen from the process that uses it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        for attempt in range(ATTEMPTS):
+            memfd = os.memfd_create("golib-trace")
+            os.ftruncate(memfd, trace.SIZE)
+            self._memory = trace.Memory(memfd)
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    _command(world, theirs.fileno(), memfd),
+                    pass_fds=(theirs.fileno(), memfd),
+                    env=_environment(world),
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            os.close(memfd)
+            answer = _receive(self._socket)
+            if answer == "ready":
+                return
+            self.close()
+            if answer is None or attempt == ATTEMPTS - 1:
+                raise ServerError(answer or f"the fork server for {world} died at its start")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def run(self, request: child.Request) -> Ended:
+        """Runs the request's cases in one child.  Raises ServerError when the server is gone."""
+        self._memory.begin()
+        _send(self._socket, request)
+        answer = _receive(self._socket)
+        if answer is None:
+            raise ServerError(f"the fork server for {self.world} died")
+        status, stderr, timed_out = answer
+        return Ended(status, stderr, timed_out, self._memory.read(request.fields.present))
+
+    def close(self) -> None:
+        """Ends the server; returns when it is gone."""
+        self._socket.close()
+        self._process.wait()
+        self._memory.close()
+
+
+def _command(world: World, socket_fd: int, memfd: int) -> list[str]:
+    limit = "" if world.stack_limit is None else str(world.stack_limit)
+    # -S: no site-packages, so that the process stays small and quick to fork.
+    return [sys.executable, "-S", "-m", "golib.forkserver", str(socket_fd), str(memfd), limit]
+
+
+def _environment(world: World) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name not in _GO_SETTINGS}
+    environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    if world.godebug:
+        environment["GODEBUG"] = world.godebug
+    return environment
+
+
+def _send(to: socket.socket, what: object) -> None:
+    data = pickle.dumps(what)
+    with contextlib.suppress(BrokenPipeError):  # who sent it finds out when it reads the answer
+        to.sendall(struct.pack("<Q", len(data)) + data)
+
+
+def _receive(source: socket.socket) -> Any:
+    """The next message, or None at end-of-file."""
+    header = _exactly(source, 8)
+    if header is None:
+        return None
+    data = _exactly(source, struct.unpack("<Q", header)[0])
+    return None if data is None else pickle.loads(data)
+
+
+def _exactly(source: socket.socket, size: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < size:
+        try:
+            chunk = source.recv(min(size - len(data), 1 << 20))
+        except ConnectionError:
+            return None
+        if not chunk:
+            return None
+        data += chunk
+    return bytes(data)
+
+
+# What follows runs in the server.
+
+
+def _serve(parent: socket.socket, memfd: int) -> NoReturn:
+    memory = trace.Memory(memfd)
+    os.close(memfd)
+    address = ctypes.addressof(memory.header)
+    try:
+        regions = binding.reserve_regions()
+    except binding.BindingError as error:
+        _send(parent, str(error))
+        sys.exit(1)
+    _send(parent, "ready")
+    while (request := _receive(parent)) is not None:
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            parent.close()
+            os.close(reading)
+            os.dup2(writing, 1)
+            os.dup2(writing, 2)
+            os.close(writing)
+            child.main(request, address, memory.header, regions, os.getppid())
+        os.close(writing)
+        _send(parent, _watch(parent, pid, reading, request.timeout))
+    sys.exit(0)
+
+
+class _Output:
+    """What a child writes: drained as it comes, kept up to a bound."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        os.set_blocking(fd, False)
+        self.open = True
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._left_out = 0
+
+    def drain(self) -> None:
+        """Takes what is there now."""
+        while self.open:
+            try:
+                data = os.read(self.fd, 1 << 16)
+            except BlockingIOError:
+                return
+            if not data:
+                self.open = False
+                return
+            fits = HEAD - len(self._head)
+            self._head += data[:fits]
+            self._tail += data[fits:]
+            if len(self._tail) > 2 * TAIL:
+                self._cut()
+
+    def _cut(self) -> None:
+        surplus = max(0, len(self._tail) - TAIL)
+        self._left_out += surplus
+        del self._tail[:surplus]
+
+    def text(self) -> str:
+        self._cut()
+        middle = f"\n[golib: {self._left_out} bytes left out]\n" if self._left_out else ""
+        return self._head.decode(errors="replace") + middle + self._tail.decode(errors="replace")
+
+
+def _watch(parent: socket.socket, pid: int, reading: int, timeout: float) -> tuple[int, str, bool]:
+    """Waits for the child's end, and leaves nothing of its process group behind."""
+    output = _Output(reading)
+    pidfd = os.pidfd_open(pid)
+    poller = select.poll()
+    for fd in (reading, pidfd, parent.fileno()):
+        poller.register(fd, select.POLLIN)
+    deadline = time.monotonic() + timeout
+    timed_out = False
+    while True:
+        events = dict(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
+        if reading in events:
+            output.drain()
+            if not output.open:
+                poller.unregister(reading)
+        if pidfd in events:
+            break
+        if parent.fileno() in events:
+            # A request never comes before the last one is answered: our parent is gone.
+            _kill(pid)
+            os.waitpid(pid, 0)
+            sys.exit(0)
+        if time.monotonic() >= deadline:
+            if timed_out:
+                _kill(pid)
+                deadline = float("inf")  # SIGKILL leaves nothing to wait for but the end
+                poller.modify(pidfd, select.POLLIN)
+                select.select([pidfd], [], [])
+                break
+            timed_out = True
+            deadline += GRACE
+            os.kill(pid, signal.SIGQUIT)
+    os.close(pidfd)
+    _kill(pid)  # its own group: whatever it left running
+    _, status = os.waitpid(pid, 0)
+    output.drain()
+    os.close(reading)
+    return status, output.text(), timed_out
+
+
+def _kill(pid: int) -> None:
+    # Before its setsid the child has no group of its own yet.
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> None:
+    """``python -m golib.forkserver SOCKET MEMFD LIMIT``: not for hands."""
+    socket_fd, memfd, limit = int(arguments[0]), int(arguments[1]), arguments[2]
+    if limit:
+        wanted = resource.RLIM_INFINITY if limit == calltree.UNLIMITED else int(limit)
+        soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+        if soft != wanted:
+            # The kernel lays a process out by the limit it finds at exec.
+            resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
+            os.execv(sys.executable, [sys.executable, "-S", "-m", "golib.forkserver", *arguments])
+    _serve(socket.socket(fileno=socket_fd), memfd)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

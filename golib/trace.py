@@ -1,0 +1,219 @@
+"""The trace: events in memory shared with the parent, and the one layout that C and Python agree on.
+
+``bridge/golib.h`` declares the same structures; ``binding`` compares their sizes when it loads a
+bridge.  A slot is claimed with one atomic add and committed by writing the run's generation last, so
+a crash in the middle loses one event at most, and what an earlier run left is never taken for new.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+CAPACITY = 1 << 17
+"""Events a run can leave.  The memory is sparse: only what is written takes pages."""
+HEADER = 4096
+"""Bytes before the first event."""
+VALUES = 64
+"""Runtime fields an event can carry."""
+
+
+class Phase(IntEnum):
+    """Where in a crossing an event was taken."""
+
+    BEFORE = 0  # the caller, about to cross
+    ENTERED = 1  # the callee, first thing
+    LEAVING = 2  # the callee, last thing
+    RECOVERED = 3  # a Go frame's deferred function, after its recover
+    AFTER = 4  # the caller, again
+    ENDED = 5  # who joined a native thread looks at the M it had
+
+
+class Base(IntEnum):
+    """The structure of the runtime in which a field lies."""
+
+    G0 = 0
+    M = 1
+    CURG = 2
+
+
+FIELDS: tuple[tuple[str, Base, str], ...] = (
+    # name in the trace, structure, name in the layout: what cgocallback, cgocallbackg, unwindm,
+    # needm and dropm read or write (runtime/cgocall.go, runtime/proc.go).
+    ("lo", Base.G0, "g.stack.lo"),
+    ("hi", Base.G0, "g.stack.hi"),
+    ("guard0", Base.G0, "g.stackguard0"),
+    ("guard1", Base.G0, "g.stackguard1"),
+    ("sched_sp", Base.G0, "g.sched.sp"),
+    ("accurate", Base.M, "m.g0StackAccurate"),
+    ("isextra", Base.M, "m.isextra"),
+    ("isExtraInC", Base.M, "m.isExtraInC"),
+    ("isExtraInSig", Base.M, "m.isExtraInSig"),
+    ("ncgo", Base.M, "m.ncgo"),
+    ("incgo", Base.M, "m.incgo"),
+    ("lockedInt", Base.M, "m.lockedInt"),
+    ("lockedExt", Base.M, "m.lockedExt"),
+    ("locks", Base.M, "m.locks"),
+    ("mallocing", Base.M, "m.mallocing"),
+    ("throwing", Base.M, "m.throwing"),
+    ("dying", Base.M, "m.dying"),
+    ("preemptoff", Base.M, "m.preemptoff.len"),
+    ("needextram", Base.M, "m.needextram"),
+    ("procid", Base.M, "m.procid"),
+    ("newSigstack", Base.M, "m.newSigstack"),
+    ("m_curg", Base.M, "m.curg"),
+    ("m_lockedg", Base.M, "m.lockedg"),
+    ("goid", Base.CURG, "g.goid"),
+    ("curg_lo", Base.CURG, "g.stack.lo"),
+    ("curg_hi", Base.CURG, "g.stack.hi"),
+    ("syscallsp", Base.CURG, "g.syscallsp"),
+    ("syscallpc", Base.CURG, "g.syscallpc"),
+    ("syscallbp", Base.CURG, "g.syscallbp"),
+    ("curg_sched_sp", Base.CURG, "g.sched.sp"),
+    ("curg_sched_pc", Base.CURG, "g.sched.pc"),
+    ("throwsplit", Base.CURG, "g.throwsplit"),
+    ("curg_panic", Base.CURG, "g._panic"),
+    ("curg_defer", Base.CURG, "g._defer"),
+    ("curg_lockedm", Base.CURG, "g.lockedm"),
+    ("cgoCtxt", Base.CURG, "g.cgoCtxt.len"),
+    ("paniconfault", Base.CURG, "g.paniconfault"),
+)
+
+
+class EventStruct(ctypes.Structure):
+    """``struct event`` of golib.h."""
+
+    _fields_ = (
+        ("committed", ctypes.c_uint32),
+        ("node", ctypes.c_int32),
+        ("phase", ctypes.c_uint8),
+        ("in_go", ctypes.c_uint8),
+        ("pad", ctypes.c_uint8 * 2),
+        ("tid", ctypes.c_uint32),
+        ("queries", ctypes.c_uint32),
+        ("mxcsr", ctypes.c_uint32),
+        ("fpu_control", ctypes.c_uint32),
+        ("alt_flags", ctypes.c_uint32),
+        ("sp", ctypes.c_uint64),
+        ("told_lo", ctypes.c_uint64),
+        ("told_hi", ctypes.c_uint64),
+        ("m", ctypes.c_uint64),
+        ("sigmask", ctypes.c_uint64),
+        ("alt_sp", ctypes.c_uint64),
+        ("alt_size", ctypes.c_uint64),
+        ("values", ctypes.c_uint64 * VALUES),
+    )
+
+
+class HeaderStruct(ctypes.Structure):
+    """``struct header`` of golib.h."""
+
+    _fields_ = (
+        ("generation", ctypes.c_uint32),
+        ("capacity", ctypes.c_uint32),
+        ("next", ctypes.c_uint32),
+        ("running", ctypes.c_uint32),
+        ("finished", ctypes.c_uint32),
+        ("refused", ctypes.c_uint32),
+        ("fault", ctypes.c_char * 1000),
+    )
+
+
+SIZE = HEADER + CAPACITY * ctypes.sizeof(EventStruct)
+"""Bytes of the shared memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One crossing, as it was seen.  Addresses and sizes in bytes.
+
+    ``values`` holds the runtime's fields that this release has; it is empty on a thread that has
+    never called Go.  The thread's own state (``sigmask`` to ``fpu_control``) is seen from C only.
+    """
+
+    node: int
+    phase: Phase
+    in_go: bool
+    tid: int
+    sp: int
+    queries: int
+    told: tuple[int, int]
+    m: int
+    values: Mapping[str, int]
+    sigmask: int = 0
+    altstack: tuple[int, int, int] = (0, 0, 0)
+    fpu: tuple[int, int] = (0, 0)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """g0's: lo, hi."""
+        return self.values.get("lo", 0), self.values.get("hi", 0)
+
+    @property
+    def side(self) -> str:
+        return "Go" if self.in_go else "C"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run left in the shared memory."""
+
+    events: tuple[Event, ...]
+    finished: int
+    fault: str
+
+
+class Memory:
+    """The shared memory of one fork server, used by one run after the other."""
+
+    def __init__(self, fd: int) -> None:
+        self.map = mmap.mmap(fd, SIZE)
+        self.header = HeaderStruct.from_buffer(self.map)
+        self._used = 0
+
+    def begin(self) -> None:
+        """Makes room for a run: whatever is still there belongs to an earlier generation."""
+        self.header.generation += 1
+        self.header.capacity = CAPACITY
+        self.header.next = 0
+        self.header.running = 0
+        self.header.finished = 0
+        self.header.refused = 0
+        self.header.fault = b""
+
+    def read(self, present: Sequence[bool]) -> Record:
+        """The run's events, oldest first.  ``present[i]``: this release has ``FIELDS[i]``."""
+        header = self.header
+        names = [(index, FIELDS[index][0]) for index, has in enumerate(present) if has]
+        events = []
+        size = ctypes.sizeof(EventStruct)
+        for slot in range(min(header.next, CAPACITY)):
+            raw = EventStruct.from_buffer_copy(self.map, HEADER + slot * size)
+            if raw.committed == header.generation:
+                events.append(_event(raw, names))
+        return Record(tuple(events), header.finished, header.fault.decode(errors="replace"))
+
+    def close(self) -> None:
+        del self.header
+        self.map.close()
+
+
+def _event(raw: EventStruct, names: Sequence[tuple[int, str]]) -> Event:
+    values = raw.values
+    return Event(
+        node=raw.node,
+        phase=Phase(raw.phase),
+        in_go=bool(raw.in_go),
+        tid=raw.tid,
+        sp=raw.sp,
+        queries=raw.queries,
+        told=(raw.told_lo, raw.told_hi),
+        m=raw.m,
+        values={name: values[index] for index, name in names} if raw.m else {},
+        sigmask=raw.sigmask,
+        altstack=(raw.alt_sp, raw.alt_size, raw.alt_flags),
+        fpu=(raw.mxcsr, raw.fpu_control),
+    )
