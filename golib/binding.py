@@ -150,6 +150,9 @@ class Bridge:
         for function in (self.export_begin, self.export_end):
             function.argtypes = (ctypes.POINTER(NodeStruct),)
             function.restype = None
+        # void golib_wait_ready(void)
+        library.golib_wait_ready.argtypes = ()
+        library.golib_wait_ready.restype = None
         # void golib_run(struct node *, int leave)
         library.golib_run.argtypes = (ctypes.POINTER(NodeStruct), ctypes.c_int)
         library.golib_run.restype = None
@@ -169,6 +172,10 @@ class Bridge:
     def hide_bounds(self, hidden: bool) -> None:
         """pthread_getattr_np gives nothing from now on."""
         ctypes.c_int.in_dll(self.library, "golib_hidden").value = hidden
+
+    def wait_ready(self) -> None:
+        """Returns when Go's init has turned on what the world asks for."""
+        self.library.golib_wait_ready()
 
     def run(self, program: Program, leave: bool) -> None:
         """Runs a compiled case on this thread; with ``leave`` the process ends with it."""
@@ -206,7 +213,7 @@ class Program:
         thunk.arg = ctypes.addressof(struct)
         # Numbered as Case.walk does: the body, then what is deferred.
         body = self._fill(struct, "body", node.body)
-        calls = [self._from_python(child, child_thunk) for child, child_thunk in zip(node.body, body, strict=True)]
+        calls = [self._from_python(*pair) for pair in zip(node.body, body, strict=True)]
         if name := _FRAMES.get(type(node)):
             thunk.fn = self._bridge.address(name)
         match node:
@@ -319,7 +326,8 @@ def reserve_regions() -> dict[int, tuple[int, int]]:
         return bool(got == address)
 
     with open("/proc/self/maps") as maps:  # noqa: PTH123 - a forked process wants no pathlib
-        top = next(int(line.split("-")[1].split()[0], 16) for line in maps if line.rstrip().endswith("[stack]"))
+        stack = next(line for line in maps if line.rstrip().endswith("[stack]"))
+    top = int(stack.split()[0].split("-")[1], 16)
     regions: dict[int, tuple[int, int]] = {}
     for wanted, address, end in (
         ([number for number in calltree.REGIONS if number < 0], _LOWEST, top),

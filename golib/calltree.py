@@ -9,6 +9,7 @@ Pure: no process, no clock, no Go.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -219,9 +220,9 @@ class Grow(Node):
         self._set(body=(), stack=stack)
 
 
-SIGNALS = {"SIGURG": 23, "SIGUSR1": 10, "SIGPROF": 27}
-"""What a Signal leaf may send, with its number on Linux: Go's own preemption signal; one that reaches
-Go's handler through os/signal.Notify; the profiler's."""
+SIGNALS = {"SIGURG": 23, "SIGUSR1": 10}
+"""What a Signal leaf may send, with its number on Linux: Go's own preemption signal, and one that reaches
+Go's handler through os/signal.Notify (and ends a process that has not turned "notify" on)."""
 
 
 @dataclass(frozen=True, repr=False, init=False)
@@ -260,6 +261,35 @@ def from_json(data: Mapping[str, Any]) -> Node:
         return kind(*(from_json(child) for child in data.get("body", ())), **keywords)
     except (KeyError, TypeError) as error:
         raise IllegalCase(f"{data!r} is no node of a call tree: {error}") from None
+
+
+def parse(text: str) -> Case:
+    """The case that a printed expression stands for: ``Case(Go(C(Go(), stack=40000)))``.
+
+    Only node names, numbers, strings and tuples are understood; nothing is evaluated.  Raises
+    IllegalCase when the text is no such expression.
+    """
+
+    def value(tree: ast.expr) -> Any:
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            kind = Case if tree.func.id == "Case" else NODES.get(tree.func.id)
+            if kind is None:
+                raise IllegalCase(f"{tree.func.id} is no node of a call tree: there are {', '.join(NODES)}")
+            return kind(
+                *(value(argument) for argument in tree.args),
+                **{str(keyword.arg): value(keyword.value) for keyword in tree.keywords},
+            )
+        if isinstance(tree, ast.Tuple):
+            return tuple(value(element) for element in tree.elts)
+        return ast.literal_eval(tree)
+
+    try:
+        case = value(ast.parse(text.strip(), mode="eval").body)
+    except IllegalCase:
+        raise
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise IllegalCase(f"{text!r} is no case: {error}") from None
+    return case if isinstance(case, Case) else Case(case)
 
 
 Bounds = Literal["real", "hidden", "absent"]
@@ -387,6 +417,7 @@ class _Place:
     frame: str  # the kind of frame directly above: "go", "c" or "python"
     room: int  # bytes of stack left; foreign stacks and threads begin anew
     estimated: bool  # whether the runtime must guess this stack's bounds
+    on: tuple[str, ...]  # what the process has turned on
     regions: frozenset[int]  # foreign stacks in use
     go_above: bool = False  # a Go frame stands above, on this thread
 
@@ -418,7 +449,7 @@ def check(case: Case) -> frozenset[Basis]:
     main = limit if isinstance(limit, int) else DEFAULT_STACK
     # 64 KiB: what the interpreter itself has used when a case begins (traced: 9 to 13 KiB on
     # Python 3.11 to 3.13, the environment and the arguments beside it).
-    place = _Place("c", main - 64 * KIB, case.bounds != "real", frozenset())
+    place = _Place("c", main - 64 * KIB, case.bounds != "real", case.on, frozenset())
     for index, tree in enumerate(case.trees):
         if panics(tree):
             raise IllegalCase(f"tree {index} panics with no recover above it, so Go must end the process")
@@ -494,6 +525,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                 raise illegal("only a C frame can do this")
             if node.name not in SIGNALS:
                 raise illegal(f"name is one of {', '.join(SIGNALS)}")
+            if node.name == "SIGUSR1" and "notify" not in place.on:
+                raise illegal("it ends a process that has not turned 'notify' on")
             # Without an alternate stack the handler runs on this one.
             needs(4 * KIB + RESERVE + ESTIMATE_BELOW, "a signal handler")
         case Setrlimit():
@@ -527,6 +560,7 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         room=node.bytes - 4 * KIB - (PYTHON_FRAME if node.kind == "python" else 0),
         # Go knows its own threads' stacks.
         estimated=place.estimated and node.kind != "go",
+        on=place.on,
         regions=place.regions,
         go_above=node.kind == "go",
     )

@@ -17,9 +17,7 @@ from typing import NoReturn
 
 from golib import binding
 from golib.calltree import Case, leaves_interpreter
-
-HARNESS_STATUS = 3
-"""Exit status of a child in which something of ours failed."""
+from golib.trace import HARNESS_STATUS
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,13 @@ def main(
         os._exit(HARNESS_STATUS)
 
 
-def _run(
-    request: Request, memory: int, header: object, regions: Mapping[int, tuple[int, int]]
-) -> None:
+def _run(request: Request, memory: int, header: object, regions: Mapping[int, tuple[int, int]]) -> None:
     # Go's os.Getenv reads what exec laid, C's getenv reads this.
     os.environ["GOLIB_WORLD"] = ",".join(request.cases[0].on)
     bridge = binding.Bridge(request.library)
     bridge.use(memory, request.fields)
+    if request.cases[0].on:
+        bridge.wait_ready()
     for number, case in enumerate(request.cases):
         header.running = number  # type: ignore[attr-defined]
         bridge.hide_bounds(case.bounds == "hidden")

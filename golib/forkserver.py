@@ -53,17 +53,6 @@ class World:
         return cls(case.godebug, case.stack_limit)
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a child ended: its wait status, what it wrote to stdout and stderr (the middle is left out
-    above HEAD + TAIL bytes), whether its time had run out, and the trace it left."""
-
-    status: int
-    stderr: str
-    timed_out: bool
-    record: trace.Record
-
-
 class ForkServer:
     """The server of one world, seen from the process that uses it."""
 
@@ -94,7 +83,7 @@ class ForkServer:
     def pid(self) -> int:
         return self._process.pid
 
-    def run(self, request: child.Request) -> Ended:
+    def run(self, request: child.Request) -> trace.Ended:
         """Runs the request's cases in one child.  Raises ServerError when the server is gone."""
         self._memory.begin()
         _send(self._socket, request)
@@ -102,7 +91,7 @@ class ForkServer:
         if answer is None:
             raise ServerError(f"the fork server for {self.world} died")
         status, stderr, timed_out = answer
-        return Ended(status, stderr, timed_out, self._memory.read(request.fields.present))
+        return trace.Ended(status, stderr, timed_out, self._memory.read(request.fields.present))
 
     def close(self) -> None:
         """Ends the server; returns when it is gone."""

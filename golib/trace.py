@@ -166,6 +166,21 @@ class Record:
     fault: str
 
 
+HARNESS_STATUS = 3
+"""Exit status of a child in which something of ours failed."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: its wait status, what it wrote to stdout and stderr (the middle is left out
+    where it is long), whether its time had run out, and what it left in the shared memory."""
+
+    status: int
+    stderr: str
+    timed_out: bool
+    record: Record
+
+
 class Memory:
     """The shared memory of one fork server, used by one run after the other."""
 

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/pprof"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -24,6 +23,7 @@ func main() {}
 func init() {
 	C.golib_read_g = (*[0]byte)(g.CReader())
 	begin()
+	C.golib_set_ready()
 }
 
 // The seed's functions, by the seed's names (testcarchive/testdata/libgo9).
@@ -105,6 +105,7 @@ func step(parent *C.struct_node, t *C.struct_thunk) {
 	case C.GOLIB_THREAD:
 		record(n, C.GOLIB_BEFORE)
 		start(n)()
+		n.thread = parent.thread
 		record(n, C.GOLIB_AFTER)
 	case C.GOLIB_TOGETHER:
 		record(n, C.GOLIB_BEFORE)
@@ -231,5 +232,3 @@ func wants(what string) bool {
 	s := C.CString(what)
 	return C.golib_wants(s) != 0
 }
-
-var _ = pprof.Lookup

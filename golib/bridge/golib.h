@@ -116,6 +116,8 @@ void golib_gate_wait(struct golib_gate *gate);
 void golib_gate_free(struct golib_gate *gate);
 void golib_fault(const char *what);
 int golib_wants(const char *what);
+void golib_set_ready(void);
+void golib_wait_ready(void);
 
 void callGoWithVariousStack(int p);
 

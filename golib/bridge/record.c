@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "golib.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -63,6 +64,28 @@ int golib_wants(const char *what)
 		world = world ? world + 1 : 0;
 	}
 	return 0;
+}
+
+// Go's init runs on a thread of its own after dlopen has returned. A case whose
+// world it has to make waits for it; others begin at once, as a user's would.
+static pthread_mutex_t ready_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t ready_now = PTHREAD_COND_INITIALIZER;
+static int ready;
+
+void golib_set_ready(void)
+{
+	pthread_mutex_lock(&ready_lock);
+	ready = 1;
+	pthread_cond_broadcast(&ready_now);
+	pthread_mutex_unlock(&ready_lock);
+}
+
+void golib_wait_ready(void)
+{
+	pthread_mutex_lock(&ready_lock);
+	while (!ready)
+		pthread_cond_wait(&ready_now, &ready_lock);
+	pthread_mutex_unlock(&ready_lock);
 }
 
 static uint64_t load(const char *base, struct field f)

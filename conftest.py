@@ -1,0 +1,50 @@
+"""This suite's own parameters: depths, bounds, threads, stack sizes."""
+
+from __future__ import annotations
+
+import pytest
+
+from golib.calltree import KIB, Node, Thread
+
+DEPTHS = (
+    0,
+    512,
+    # The estimate claims 1 KiB above SP and 32 KiB below.
+    1 * KIB,
+    16 * KIB,
+    31 * KIB,
+    32 * KIB,
+    33 * KIB,
+    # The seed's 10,000 ints.
+    40_000,
+    64 * KIB,
+    1024 * KIB,
+)
+"""Bytes that a C frame holds."""
+
+BOUNDS = ("real", "hidden", "absent")
+
+THREADS = ("main", "native", "memory", "python")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    for name, values in (("depth", DEPTHS), ("bounds", BOUNDS), ("thread", THREADS)):
+        if name in metafunc.fixturenames and name not in own:
+            prefix = "depth=" if name == "depth" else ""
+            metafunc.parametrize(name, values, ids=[f"{prefix}{value}" for value in values])
+
+
+class On:
+    """Places nodes on a kind of thread: ``on("python", Go())``."""
+
+    def __call__(self, thread: str, *nodes: Node, stack: int = 0) -> tuple[Node, ...]:
+        if thread == "main":
+            return nodes
+        return (Thread(*nodes, kind=thread, stack=stack),)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def on() -> On:
+    """``on(thread, *nodes)``: the nodes as they are for ``"main"``, else below a Thread of that kind."""
+    return On()

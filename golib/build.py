@@ -1,0 +1,366 @@
+"""Toolchain + Go package (+ overlay) -> Library, by that toolchain's own `go build -buildmode=c-shared`.
+
+Libraries are kept below the cache folder: GOLIB_CACHE, else the user's cache folder for golib.
+
+    libraries/<name>-<flavour>-<key>/    one per toolchain, package, flavour and contents of the overlay
+        lock                             held while building
+        libgolib-<digest>.so  .json      a library under the digest of its content, and its layout
+        session-<id>                     the digest that this session has built or found current
+        overlay/                         the go command's view of the overlay
+        build-*/                         a build under way; what a killed one left goes with the next build
+    modules/                             GOMODCACHE of these builds
+
+Whether a library is stale is for the go command to say: the first worker of a session runs it, the
+others take what the session's stamp names. A file named by its content never changes, so a process may
+load it or keep it mapped whatever another session builds meanwhile.
+
+The runtime stays unmodified but for overlays. -trimpath is there so that Go's crash texts name
+"runtime/proc.go" on every machine, and the same sources give the same digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import platformdirs
+
+from golib import layout
+from golib.layout import Layout, LayoutError
+from golib.toolchain import Toolchain
+
+BRIDGE = Path(__file__).parent / "bridge"
+"""golib's own Go package, which every case runs in."""
+
+FLAVOURS = ("real", "absent")
+"""real: the runtime as it is. absent: it gets the #else of x_cgo_getstackbound's #if, which is meant for
+C libraries without pthread_getattr_np; on glibc nothing else compiles those lines."""
+
+BUILD_SECONDS = 600
+"""For one go build: 5 to 10 s when nothing is cached, and many times that on a loaded machine."""
+
+LOCK_SECONDS = 2 * BUILD_SECONDS
+"""For another process's build of the same library, and one more before it in the queue."""
+
+KEEP_DAYS = 7
+"""Libraries and stamps that no session has used for so long are removed: far longer than any run."""
+
+# The bridge defines __wrap_pthread_getattr_np, which counts the questions and can hide the answers.
+_BRIDGE_FLAGS = ("-ldflags=-extldflags=-Wl,--wrap=pthread_getattr_np",)
+
+# Of the go command's output in a message, characters; the first errors are the telling ones.
+_OUTPUT_LIMIT = 4000
+
+# In an overlay's keys: the GOROOT of whichever toolchain builds.
+_GOROOT = "$GOROOT/"
+
+# x_cgo_getstackbound lives in the first up to Go 1.26, in the second since.
+_STACK_BOUND_FILES = ("src/runtime/cgo/gcc_stack_unix.c", "src/runtime/cgo/pthread_unix.c")
+_STACK_BOUND = re.compile(r"^x_cgo_getstackbound\(.*?^}", re.MULTILINE | re.DOTALL)
+_GLIBC_BRANCH = re.compile(r"^(#\s*(?:el)?if\b.*?)defined\(__GLIBC__\)", re.MULTILINE)
+
+
+class BuildError(Exception):
+    """A library cannot be built: one sentence, then what the go command said."""
+
+
+class OverlayError(BuildError):
+    """The user's overlay cannot be used: one sentence."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A Go shared library, built and described."""
+
+    toolchain: Toolchain
+    path: Path
+    layout: Layout
+    flavour: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "toolchain": self.toolchain.to_json(),
+            "path": str(self.path),
+            "layout": self.layout.to_json(),
+            "flavour": self.flavour,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Library:
+        toolchain = Toolchain.from_json(data["toolchain"])
+        return cls(toolchain, Path(data["path"]), Layout.from_json(data["layout"]), data["flavour"])
+
+
+def build(
+    toolchain: Toolchain,
+    *,
+    flavour: str = "real",
+    overlay: Path | None = None,
+    package: Path = BRIDGE,
+    session: str | None = None,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Library:
+    """The package as that toolchain builds it, with DWARF, from the cache where nothing has changed.
+
+    overlay is Go's own overlay file (`go help build`), whose replacements are relative to its folder and
+    whose keys may begin with $GOROOT. session is an id shared by processes that see the same sources:
+    only the first of them runs the go command. progress gets a line before a build begins.
+
+    Raises BuildError, OverlayError when it is the overlay's fault.
+    """
+    if flavour not in FLAVOURS:
+        raise ValueError(f"flavour {flavour!r} is none of {', '.join(FLAVOURS)}")
+    package = package.resolve()
+    replacements = _replacements(toolchain, flavour, overlay)
+    cache = _cache()
+    entry = cache / "libraries" / _entry_name(toolchain, flavour, replacements, package)
+    try:
+        entry.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(entry / "lock", timeout=LOCK_SECONDS):
+            stamp = entry / f"session-{session}"
+            digest = _stamped(entry, stamp) if session is not None else None
+            if digest is None:
+                progress(f"building {package.name} with {toolchain.name} ({flavour})")
+                _sweep(entry)
+                with tempfile.TemporaryDirectory(prefix="build-", dir=entry) as folder:
+                    digest = _build(toolchain, replacements, package, cache, entry, Path(folder))
+                    if session is not None:
+                        _write(stamp, digest, Path(folder))
+            path, description = _paths(entry, digest)
+            described = Layout.from_json(json.loads(description.read_text()))
+    except filelock.Timeout as error:
+        why = f"another process has held {entry / 'lock'} for {LOCK_SECONDS} s"
+        raise BuildError(f"{why}; end it, or set GOLIB_CACHE to another folder") from error
+    except OSError as error:
+        raise BuildError(
+            f"the cache {entry} cannot be used: {error}; set GOLIB_CACHE to another folder"
+        ) from error
+    return Library(toolchain, path, described, flavour)
+
+
+def check_overlay(path: Path) -> None:
+    """Raises OverlayError unless path is an overlay that `build` can use, with any toolchain."""
+    _read_overlay(path)
+
+
+def _cache() -> Path:
+    override = os.environ.get("GOLIB_CACHE")
+    return Path(override).expanduser().absolute() if override else platformdirs.user_cache_path("golib")
+
+
+def _entry_name(
+    toolchain: Toolchain, flavour: str, replacements: Mapping[str, bytes | None], package: Path
+) -> str:
+    contents = {
+        path: hashlib.sha256(text).hexdigest() if text is not None else None
+        for path, text in replacements.items()
+    }
+    facts = [layout.FORMAT, toolchain.version, str(toolchain.goroot), flavour, contents, str(package)]
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return f"{toolchain.name}-{flavour}-{key}"
+
+
+def _paths(entry: Path, digest: str) -> tuple[Path, Path]:
+    return entry / f"libgolib-{digest}.so", entry / f"libgolib-{digest}.json"
+
+
+def _stamped(entry: Path, stamp: Path) -> str | None:
+    """The digest that the session's stamp names, unless the library or its layout is gone."""
+    if not stamp.exists():
+        return None
+    digest = stamp.read_text()
+    return digest if all(path.exists() for path in _paths(entry, digest)) else None
+
+
+def _build(
+    toolchain: Toolchain,
+    replacements: Mapping[str, bytes | None],
+    package: Path,
+    cache: Path,
+    entry: Path,
+    folder: Path,
+) -> str:
+    """Builds in folder, moves the library and its layout into the entry, gives its digest."""
+    product = folder / "libgolib.so"
+    command = [str(toolchain.go), "build", "-buildmode=c-shared", "-trimpath", "-o", str(product)]
+    if package == BRIDGE.resolve():
+        command += _BRIDGE_FLAGS
+    if replacements:
+        command.append(f"-overlay={_write_overlay(replacements, entry / 'overlay', folder)}")
+    try:
+        done = subprocess.run(
+            [*command, "."],
+            cwd=package,
+            env=_environment(cache),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=BUILD_SECONDS,
+            check=False,
+        )
+    except OSError as error:
+        raise BuildError(f"{toolchain.go} cannot be run in {package}: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"{toolchain.name} did not build {package} within {BUILD_SECONDS} s") from error
+    if done.returncode != 0:
+        raise BuildError(f"{toolchain.name} cannot build {package}:\n{_bounded(done.stdout)}")
+    digest = hashlib.sha256(product.read_bytes()).hexdigest()[:16]
+    path, description = _paths(entry, digest)
+    try:
+        described = description.read_text()  # reading it from the DWARF takes 30 ms
+    except FileNotFoundError:
+        try:
+            described = json.dumps(layout.read(product).to_json())
+        except LayoutError as error:
+            raise BuildError(
+                f"{toolchain.name} built a library without the runtime's layout: {error}"
+            ) from error
+    # Moved even when there already: it is the same, and now young enough for _sweep in other processes.
+    _write(description, described, folder)
+    product.replace(path)
+    return digest
+
+
+def _environment(cache: Path) -> dict[str, str]:
+    """The user's own, but for what would build something else or elsewhere."""
+    inherited = {name: value for name, value in os.environ.items() if name != "GOROOT"}
+    return inherited | {
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-buildvcs=false",
+        "GO111MODULE": "on",
+        "GOWORK": "off",
+        "GOOS": "linux",
+        "GOARCH": "amd64",
+        "CGO_ENABLED": "1",
+        # Fetched toolchains lie below the user's GOMODCACHE, where an overlay may replace nothing.
+        "GOMODCACHE": str(cache / "modules"),
+    }
+
+
+def _bounded(output: str) -> str:
+    output = output.strip()
+    return (
+        output
+        if len(output) <= _OUTPUT_LIMIT
+        else f"{output[:_OUTPUT_LIMIT]}\n… and {len(output)} characters in all"
+    )
+
+
+def _write(path: Path, text: str, folder: Path) -> None:
+    """At once or not at all: a killed process leaves no half of it."""
+    draft = folder / path.name
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _sweep(entry: Path) -> None:
+    """Removes what killed builds left in the entry, and from all entries what nobody uses any more."""
+    for leftover in entry.glob("build-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    oldest = time.time() - KEEP_DAYS * 24 * 60 * 60
+    for file in [*entry.parent.glob("*/libgolib-*"), *entry.parent.glob("*/session-*")]:
+        # Another process may sweep at the same time.
+        try:
+            if file.stat().st_mtime < oldest:
+                file.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def _replacements(toolchain: Toolchain, flavour: str, overlay: Path | None) -> dict[str, bytes | None]:
+    """What to compile instead, by the path of what it replaces; None where a file is to be gone."""
+    replacements: dict[str, bytes | None] = {}
+    if overlay is not None:
+        for key, source in _read_overlay(overlay).items():
+            if key.startswith(_GOROOT):
+                key = f"{toolchain.goroot}/{key.removeprefix(_GOROOT)}"
+            target = os.path.normpath(key)
+            replacements[target] = source.read_bytes() if source else None
+    if flavour == "absent":
+        _hide_bounds(toolchain, replacements)
+    return replacements
+
+
+def _read_overlay(path: Path) -> dict[str, Path | None]:
+    """The overlay's replacements, with $GOROOT still in the keys."""
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise OverlayError(f"overlay {path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise OverlayError(f"overlay {path}: is not JSON: {error}") from error
+    replace = data.get("Replace") if isinstance(data, dict) else None
+    if not isinstance(replace, dict) or not all(isinstance(value, str) for value in replace.values()):
+        raise OverlayError(
+            f'overlay {path}: must be of the form {{"Replace": {{"path": "path"}}}}, see `go help build`'
+        )
+    sources: dict[str, Path | None] = {}
+    for key, value in replace.items():
+        if not key.startswith(("/", _GOROOT)):
+            raise OverlayError(f"overlay {path}: {key} must be an absolute path, or begin with {_GOROOT}")
+        source = path.parent / value if value else None
+        if source is not None and not os.access(source, os.R_OK):
+            raise OverlayError(
+                f"overlay {path}: {source}, to replace {key}, does not exist or cannot be read"
+            )
+        sources[key] = source
+    return sources
+
+
+def _write_overlay(replacements: Mapping[str, bytes | None], home: Path, folder: Path) -> Path:
+    """As an overlay file for the go command. The names do not change from build to build, for Go's cache
+    and the C compiler's debug information know the replacements by them."""
+    home.mkdir(exist_ok=True)
+    replace: dict[str, str] = {}
+    for number, (target, text) in enumerate(sorted(replacements.items())):
+        source = home / f"{number}-{Path(target).name}"
+        if text is not None:
+            source.write_bytes(text)
+        replace[target] = "" if text is None else str(source)
+    path = folder / "overlay.json"
+    path.write_text(json.dumps({"Replace": replace}))
+    return path
+
+
+def _hide_bounds(toolchain: Toolchain, replacements: dict[str, bytes | None]) -> None:
+    """Adds the edit that makes x_cgo_getstackbound compile as where no glibc is."""
+    edited: dict[str, bytes] = {}
+    for name in _STACK_BOUND_FILES:
+        target = str(toolchain.goroot / name)
+        text = replacements[target] if target in replacements else _content(Path(target))
+        for function in _STACK_BOUND.finditer((text or b"").decode(errors="surrogateescape")):
+            body, count = _GLIBC_BRANCH.subn(r"\g<1>0 /* __GLIBC__, hidden by golib */", function[0])
+            if count:
+                if count > 1 or edited:
+                    raise BuildError(_no_place(toolchain, "more than one place"))
+                whole = function.string[: function.start()] + body + function.string[function.end() :]
+                edited[target] = whole.encode(errors="surrogateescape")
+    if not edited:
+        raise BuildError(_no_place(toolchain, "no place"))
+    replacements.update(edited)
+
+
+def _no_place(toolchain: Toolchain, found: str) -> str:
+    rule = "exactly one #if defined(__GLIBC__) in x_cgo_getstackbound"
+    files = " and ".join(_STACK_BOUND_FILES)
+    return f"the flavour absent of {toolchain.name} needs {rule}, and {found} was found in {files}"
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

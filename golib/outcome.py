@@ -1,0 +1,158 @@
+"""Evidence -> Outcome: how the child ended, in Go's words where it has any, and what the trace shows.
+
+Pure.  Classified by stderr first, then by wait status: c-shared forces Go's crash mode, so a throw
+dies by SIGABRT, ``fatal: morestack on g0`` by SIGTRAP, and a bare exit(2) in the runtime says no
+"fatal error:".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from dataclasses import dataclass
+from enum import Enum
+
+from golib import model
+from golib.calltree import Case
+from golib.model import Divergence
+from golib.trace import HARNESS_STATUS, Ended, Event
+
+
+class Kind(Enum):
+    """How a case ended."""
+
+    PASSED = "passed"
+    DIVERGENCE = "divergence"  # it ran to its end, and something was not as it must be
+    FATAL = "fatal"  # the runtime ended the process, in its own words or by exit(2)
+    SIGNAL = "signal"  # it died by a signal, and Go said nothing
+    HANG = "hang"
+    LOST = "lost"  # exit status 0, and the case had not come to its end
+    HARNESS = "harness"  # our fault, never blamed on Go
+
+
+@dataclass(frozen=True, order=True)
+class Signature:
+    """What makes two failures the same fault."""
+
+    kind: str
+    headline: str
+    """Normalised: numbers and addresses are gone.  For a divergence, its rule and field."""
+    frames: tuple[str, ...] = ()
+    """The runtime's own functions on top of the stack that Go printed."""
+
+    def __str__(self) -> str:
+        frames = f" in {' < '.join(self.frames)}" if self.frames else ""
+        return f"{self.kind}: {self.headline}{frames}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a case came to, with everything that was seen."""
+
+    case: Case
+    kind: Kind
+    headline: str
+    signature: Signature
+    divergences: tuple[Divergence, ...]
+    """Also of a case that died: what was wrong before it did."""
+    events: tuple[Event, ...]
+    status: int
+    """The child's wait status."""
+    stderr: str
+
+    @property
+    def ended(self) -> str:
+        """The wait status in words: ``exit status 2``, ``SIGABRT``."""
+        return wait_status(self.status)
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """Of the end if it was a bad one, of each divergence otherwise."""
+        if self.kind is Kind.DIVERGENCE:
+            return tuple(dict.fromkeys(signature_of(found) for found in self.divergences))
+        return (self.signature,)
+
+
+def wait_status(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    return f"exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def signature_of(found: Divergence) -> Signature:
+    return Signature(Kind.DIVERGENCE.value, found.key)
+
+
+def judge(case: Case, ended: Ended, stack_guard: int | None = None) -> Outcome:
+    """What the case came to.  stack_guard: runtime.stackGuard in bytes, where DWARF has it."""
+    record = ended.record
+    complete = ended.status == 0 and record.finished > 0
+    found = tuple(model.divergences(case, record.events, complete=complete, stack_guard=stack_guard))
+    kind, headline = _end(ended, complete)
+    frames: tuple[str, ...] = ()
+    if kind in (Kind.FATAL, Kind.SIGNAL, Kind.HANG):
+        frames = _runtime_frames(ended.stderr)
+    signature = Signature(kind.value, normalise(headline), frames)
+    if kind is Kind.PASSED and found:
+        kind, headline, signature = Kind.DIVERGENCE, str(found[0]), signature_of(found[0])
+    return Outcome(case, kind, headline, signature, found, record.events, ended.status, ended.stderr)
+
+
+def _end(ended: Ended, complete: bool) -> tuple[Kind, str]:
+    words = _go_words(ended.stderr)
+    if ended.record.fault:
+        return Kind.HARNESS, ended.record.fault
+    if ended.timed_out:
+        return Kind.HANG, "it did not come to its end in time"
+    if complete:
+        return Kind.PASSED, "passed"
+    if os.WIFEXITED(ended.status) and os.WEXITSTATUS(ended.status) == HARNESS_STATUS:
+        return Kind.HARNESS, "the child gave up without saying why"
+    if words:
+        return Kind.FATAL, words
+    if os.WIFSIGNALED(ended.status):
+        return Kind.SIGNAL, f"died by {wait_status(ended.status)}"
+    if ended.status == 0:
+        return Kind.LOST, "exit status 0 before the case had come to its end"
+    return Kind.FATAL, f"{wait_status(ended.status)} without a word"
+
+
+_WORDS = re.compile(
+    r"^(?P<words>fatal error: .*|panic: .*|fatal: .*|.*runtime: cgocallback with sp=.*"
+    r"|unexpected fault address.*|runtime: bad g in cgocallback|SIG[A-Z]+: .*)$",
+    re.MULTILINE,
+)
+
+
+def _go_words(stderr: str) -> str:
+    """Go's own headline: the first line by which the runtime announces its death."""
+    matches = [match["words"] for match in _WORDS.finditer(stderr)]
+    # "panic: ... [recovered]" lines come before the fatal error that a throw while panicking is.
+    preferred = [words for words in matches if words.startswith("fatal")]
+    return (preferred or matches or [""])[0]
+
+
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\b\d+\b")
+
+
+def normalise(text: str) -> str:
+    """The text without what differs from run to run."""
+    return _NUMBER.sub("N", text)
+
+
+_FRAME = re.compile(r"^(runtime(?:/[\w/]+)?\.[\w.*()·]+?)\(", re.MULTILINE)
+_DYING = (
+    *("runtime.throw", "runtime.fatal", "runtime.gopanic", "runtime.panic", "runtime.sigpanic"),
+    *("runtime.raise", "runtime.dopanic", "runtime.crash", "runtime.dieFromSignal"),
+    *("runtime.systemstack", "runtime.mcall"),
+)
+FRAMES = 3
+
+
+def _runtime_frames(stderr: str) -> tuple[str, ...]:
+    """The functions of the runtime on top of the first stack that Go printed, without those by which
+    it dies."""
+    names = (match[1] for match in _FRAME.finditer(stderr))
+    return tuple(dict.fromkeys(name for name in names if not name.startswith(_DYING)))[:FRAMES]

@@ -1,0 +1,379 @@
+"""The pytest plugin: options, fixtures, parametrization, and what a run shows.
+
+The controller resolves the specs of --go once and hands them to the workers; it also builds, between
+collection and the first test, so that a progress line can be seen.  Nothing is resolved or built in a
+run that uses no toolchain.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import golib
+from golib import build, known, report, toolchain
+from golib.build import BuildError, Library
+from golib.calltree import Case, IllegalCase, Node
+from golib.door import DEADLINE, Subject, servers
+from golib.forkserver import ServerError
+from golib.known import KnownIssue, Verdict
+from golib.outcome import Kind, Outcome
+from golib.toolchain import SpecError, Toolchain, Unavailable
+
+STASH = pytest.StashKey["Run"]()
+OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("golib", "a Go toolchain, judged (golib)")
+    group.addoption(
+        "--go",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="the Go to judge, repeatable: 1.23.4, 1.23 (its newest), 1.23.x (all), latest, a GOROOT "
+        "or a go binary; nothing: the go on PATH",
+    )
+    group.addoption(
+        "--go-overlay",
+        metavar="FILE",
+        help="Go's own overlay JSON for the build; a key may begin with $GOROOT",
+    )
+    group.addoption(
+        "--case-timeout",
+        metavar="SECONDS",
+        help=f"how long a case may take before it is a hang (default: {DEADLINE:g})",
+    )
+    group.addoption("--no-known-issues", action="store_true", help="report known issues of Go as failures")
+    group.addoption("--golib-json", metavar="FILE", help="write the results there")
+    parser.addini(
+        "golib_required", "this suite is of no use without a Go: complain at once", type="bool", default=False
+    )
+
+
+@dataclass
+class Run:
+    """What one run is about.  In an xdist worker it comes from the controller."""
+
+    toolchains: list[Toolchain]
+    unavailable: list[Unavailable]
+    session: str
+    timeout: float
+    overlay: Path | None
+    missing: str = ""
+    """Why there is no toolchain, in a run that did not ask for one."""
+    libraries: dict[tuple[str, str], Library] = field(default_factory=dict)
+    results: report.Results | None = None
+
+    def library(self, chosen: Toolchain, flavour: str, progress: Any = lambda message: None) -> Library:
+        key = (chosen.name, flavour)
+        if key not in self.libraries:
+            self.libraries[key] = build.build(
+                chosen, flavour=flavour, overlay=self.overlay, session=self.session, progress=progress
+            )
+        return self.libraries[key]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    timeout = _seconds(config.getoption("case_timeout"))
+    overlay = _overlay(config.getoption("go_overlay"))
+    handed = getattr(config, "workerinput", None)
+    if handed is not None:
+        ours = handed["golib"]
+        config.stash[STASH] = Run(
+            [Toolchain.from_json(data) for data in ours["toolchains"]],
+            [],
+            ours["session"],
+            timeout,
+            overlay,
+            ours["missing"],
+        )
+        return
+    specs = config.getoption("go")
+    missing = ""
+    toolchains: list[Toolchain] = []
+    unavailable: list[Unavailable] = []
+    try:
+        toolchain.check_platform()
+        toolchains, unavailable = toolchain.resolve(specs)
+    except SpecError as error:
+        if specs or config.getini("golib_required"):
+            raise pytest.UsageError(str(error)) from None
+        missing = str(error)
+    run = Run(toolchains, unavailable, uuid.uuid4().hex, timeout, overlay, missing)
+    config.stash[STASH] = run
+    path = config.getoption("golib_json")
+    try:
+        run.results = report.Results(
+            Path(path).absolute() if path else None,
+            [{"spec": one.spec, "version": one.version} for one in toolchains],
+        )
+    except OSError as error:
+        raise pytest.UsageError(f"--golib-json {path}: it can't be written: {error.strerror}") from None
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        seconds = DEADLINE if text is None else float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 1e6:
+        raise pytest.UsageError(f"--case-timeout {text}: it is a number of seconds above 0")
+    return seconds
+
+
+def _overlay(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text).expanduser().absolute()
+    try:
+        build.check_overlay(path)
+    except BuildError as error:
+        raise pytest.UsageError(str(error)) from None
+    return path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    run = node.config.stash[STASH]
+    node.workerinput["golib"] = {
+        "toolchains": [one.to_json() for one in run.toolchains],
+        "session": run.session,
+        "missing": run.missing,
+    }
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    run = config.stash[STASH]
+    if not run.toolchains:
+        return [f"golib: no Go: {run.missing}"]
+    names = ", ".join(f"{one.name} ({one.goroot})" for one in run.toolchains)
+    libc = " ".join(platform.libc_ver())
+    lines = [f"golib: {names}", f"golib: {_compiler()}, {libc}, Python {platform.python_version()}"]
+    lines += [f"golib: {one.version} is not available: {one.why}" for one in run.unavailable]
+    return lines
+
+
+def _compiler() -> str:
+    command = shlex.split(os.environ.get("CC", "") or "gcc")[0]
+    try:
+        version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return command
+    return version.splitlines()[0]
+
+
+# Parametrization and building.
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "toolchain" not in metafunc.fixturenames:
+        return
+    run = metafunc.config.stash[STASH]
+    if not run.toolchains:
+        if not hasattr(metafunc.config, "workerinput"):
+            raise pytest.UsageError(run.missing)
+        metafunc.parametrize("toolchain", [run.missing], ids=["no-go"], scope="session", indirect=True)
+        return
+    metafunc.parametrize(
+        "toolchain", run.toolchains, ids=[one.name for one in run.toolchains], scope="session", indirect=True
+    )
+
+
+@pytest.fixture(scope="session", name="toolchain")
+def _toolchain(request: pytest.FixtureRequest) -> Toolchain:
+    """The Go that is judged."""
+    if isinstance(request.param, str):
+        pytest.fail(request.param, pytrace=False)
+    chosen: Toolchain = request.param
+    return chosen
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Builds, where tests run in this process, what they will need."""
+    config = session.config
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    _build_for(config, [item.nodeid for item in session.items])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Builds, in the controller, what the workers will need; they find it in the cache."""
+    _build_for(node.config, ids)
+
+
+def _build_for(config: pytest.Config, ids: Sequence[str]) -> None:
+    run = config.stash[STASH]
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+
+    def progress(message: str) -> None:
+        if terminal is not None:
+            terminal.write_line(f"golib: {message}")
+
+    for chosen in run.toolchains:
+        ours = [name for name in ids if f"[{chosen.name}-" in name or f"[{chosen.name}]" in name]
+        flavours = ["real"] * bool(ours) + ["absent"] * any("absent" in name for name in ours)
+        for flavour in flavours:
+            try:
+                run.library(chosen, flavour, progress)
+            except BuildError as error:
+                raise pytest.UsageError(str(error)) from None
+
+
+# Running cases.
+
+
+class Bridge:
+    """The bridge built by the Go that is judged: runs cases, judges nothing by itself."""
+
+    def __init__(self, run: Run, chosen: Toolchain) -> None:
+        self.toolchain = chosen
+        self.timeout = run.timeout
+        self._run = run
+        self._subjects: dict[str, Subject] = {}
+
+    def subject(self, flavour: str = "real") -> Subject:
+        """The door to one flavour of the bridge."""
+        if flavour not in self._subjects:
+            self._subjects[flavour] = golib.open(self._run.library(self.toolchain, flavour))
+        return self._subjects[flavour]
+
+    def run(self, case: Case, timeout: float | None = None) -> Outcome:
+        """Runs one case alone in a child; see ``golib.door.Subject.run``."""
+        flavour = "absent" if case.bounds == "absent" else "real"
+        return self.subject(flavour).run(case, timeout or self.timeout)
+
+
+@pytest.fixture(scope="session")
+def bridge(toolchain: Toolchain, pytestconfig: pytest.Config) -> Bridge:
+    """The bridge, built by the Go that is judged."""
+    return Bridge(pytestconfig.stash[STASH], toolchain)
+
+
+class Check:
+    """Runs a case and judges it: a fault that is known makes the test xfail, another makes it fail."""
+
+    def __init__(self, bridge: Bridge, issues: Sequence[KnownIssue], request: pytest.FixtureRequest) -> None:
+        self._bridge = bridge
+        self._issues = issues
+        self._node = request.node
+        self._node.stash[OUTCOMES] = []
+
+    def __call__(self, *trees: Node, **world: Any) -> Outcome:
+        """``check(Go(C(Go())), bounds="hidden")``: the call trees of a case, and its world."""
+        return self.case(Case(*trees, **world))
+
+    def case(self, case: Case) -> Outcome:
+        """Returns the outcome of a case that passed, for what a test wants to assert of its trace."""
+        try:
+            outcome = self._bridge.run(case)
+        except (IllegalCase, ServerError) as error:
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        self.judge(outcome)
+        return outcome
+
+    def judge(self, outcome: Outcome) -> None:
+        """Ends the test unless the outcome is a pass."""
+        chosen = self._bridge.toolchain
+        verdict = known.verdict(outcome, chosen.version, self._issues)
+        self._node.stash[OUTCOMES].append((outcome, verdict))
+        if verdict.status == "known":
+            pytest.xfail(", ".join(verdict.issues))
+        if verdict.status == "failed":
+            config = self._node.config
+            overlay = config.getoption("go_overlay")
+            again = ["pytest", self._node.nodeid, "--go", chosen.spec or chosen.version]
+            again += ["--go-overlay", overlay] if overlay else []
+            pytest.fail(report.failure(outcome, verdict, chosen.name, shlex.join(again)), pytrace=False)
+
+
+@pytest.fixture
+def check(bridge: Bridge, request: pytest.FixtureRequest) -> Check:
+    """``check(Go(C(Go(), stack=40000)))`` runs a case and judges it."""
+    config = request.config
+    issues = () if config.getoption("no_known_issues") else known.shipped()
+    return Check(bridge, issues, request)
+
+
+# Reporting.
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Puts on the report, which travels from the worker to the controller, what the case came to."""
+    made: pytest.TestReport = yield
+    callspec = getattr(item, "callspec", None)
+    chosen = callspec.params.get("toolchain") if callspec else None
+    if not isinstance(chosen, Toolchain):
+        return made
+    data: dict[str, Any] = {"toolchain": chosen.name, "outcome": None, "issue": None}
+    outcomes = item.stash.get(OUTCOMES, [])
+    if outcomes:
+        outcome, verdict = next((pair for pair in outcomes if pair[1].status != "passed"), outcomes[-1])
+        data["outcome"] = {
+            "kind": outcome.kind.value,
+            "signature": str(verdict.signature),
+            "headline": report.headline(outcome, verdict) if outcome.kind is not Kind.PASSED else "",
+        }
+        data["issue"] = ", ".join(verdict.issues) or None
+    made.golib = data  # type: ignore[attr-defined]
+    return made
+
+
+class _Controller:
+    """Collects the results where the terminal is: in the controller, or in the only process."""
+
+    def __init__(self, config: pytest.Config, results: report.Results) -> None:
+        self._run = config.stash[STASH]
+        self._results = results
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = getattr(report, "golib", None)
+        if data is None or not (report.when == "call" or report.outcome != "passed"):
+            return
+        status: str = report.outcome
+        if status == "skipped" and data["issue"] and hasattr(report, "wasxfail"):
+            status = "known"
+        name = report.nodeid.replace(f"[{data['toolchain']}]", "").replace(f"[{data['toolchain']}-", "[")
+        row = {"test": name, "toolchain": data["toolchain"], "status": status, **data}
+        self._results.add(row)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        self._results.finish()
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        rows = self._results.rows
+        if not rows:
+            return
+        terminalreporter.section("Go's behaviour")
+        for line in report.summary(rows, [one.name for one in self._run.toolchains]):
+            terminalreporter.write_line(line)
+        titles = {issue.id: issue for issue in known.shipped()}
+        seen = sorted({name for row in rows if row["status"] == "known" for name in row["issue"].split(", ")})
+        for name in seen:
+            terminalreporter.write_line(f"{name}: {titles[name].title} ({titles[name].url})")
+        for one in self._run.unavailable:
+            terminalreporter.write_line(f"not available: {one.version} ({one.why})")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    run = session.config.stash[STASH]
+    if run.results is not None:
+        session.config.pluginmanager.register(_Controller(session.config, run.results), "golib-controller")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    servers().close()

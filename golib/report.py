@@ -1,0 +1,188 @@
+"""What a user reads: a failure as text, the table at the end, and the results as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from golib.calltree import Case
+from golib.known import Verdict
+from golib.model import Divergence, show
+from golib.outcome import Kind, Outcome
+from golib.trace import Event
+
+ROWS = 40
+"""Events that a failure shows: those around the offending one, or the last."""
+STDERR_LINES = 40
+"""Lines of the child's stderr that a failure shows, from its end; the JSON of --failures has it all."""
+
+SCHEMA = 1
+
+
+def failure(outcome: Outcome, verdict: Verdict, toolchain: str, again: str) -> str:
+    """A failure, from what it is to how to run it again.  ``again``: a command line."""
+    decisive = outcome.divergences[verdict.decisive] if outcome.divergences else None
+    offending = decisive.index if decisive and outcome.kind is Kind.DIVERGENCE else None
+    parts = [f"{toolchain}: {headline(outcome, verdict)}", f"ended: {outcome.ended}"]
+    parts += ["", "the case:", f"    {outcome.case!r}"]
+    if decisive is not None:
+        parts += ["", "what differs:" if outcome.kind is Kind.DIVERGENCE else "what differed before:"]
+        parts += [f"  {'>' if found is decisive else ' '} {found}" for found in outcome.divergences[:12]]
+        if len(outcome.divergences) > 12:
+            parts.append(f"    and {len(outcome.divergences) - 12} more")
+    parts += ["", "the trace:", *table(outcome.case, outcome.events, outcome.divergences, offending)]
+    if outcome.stderr.strip():
+        lines = outcome.stderr.strip().splitlines()
+        left_out = len(lines) - STDERR_LINES
+        parts += ["", "the end of stderr:" if left_out > 0 else "stderr:"]
+        parts += [f"    {line}" for line in lines[-STDERR_LINES:]]
+    parts += ["", f"run it again: {again}"]
+    return "\n".join(parts)
+
+
+def headline(outcome: Outcome, verdict: Verdict) -> str:
+    """One line: the kind and Go's own words, or the decisive divergence."""
+    if outcome.kind is Kind.DIVERGENCE:
+        return f"divergence: {outcome.divergences[verdict.decisive]}"
+    return f"{outcome.kind.value}: {outcome.headline}"
+
+
+def table(
+    case: Case, events: Sequence[Event], divergences: Iterable[Divergence], offending: int | None
+) -> list[str]:
+    """The trace, a line an event: where, SP, g0's bounds, whether they are accurate, queries so far.
+    The offending row is marked, and below it stands what was expected."""
+    labels = {placed.number: "  " * (placed.depth - 1) + placed.node.label for placed in case.walk()}
+    wrong: dict[int, list[Divergence]] = defaultdict(list)
+    for found in divergences:
+        wrong[found.index].append(found)
+    centre = len(events) if offending is None else offending
+    first = max(0, min(centre - ROWS // 2, len(events) - ROWS))
+    threads = {tid: number for number, tid in enumerate(dict.fromkeys(event.tid for event in events))}
+    width = min(44, max((len(label) for label in labels.values()), default=4))
+    head = (
+        f"    {'#':>4} t {'node':<{width}} {'':<12} {'sched.sp':>14} {'g0 lo':>14} {'g0 hi':>14} acc queries"
+    )
+    lines = [head]
+    for index in range(first, min(first + ROWS, len(events))):
+        event = events[index]
+        values = event.values
+        mark = ">" if index == offending else "!" if index in wrong else " "
+        where = f"{event.phase.name.lower()} {event.side}"
+        accurate = values.get("accurate")
+        cells = [f"{values.get(name, 0):x}" if values else "-" for name in ("sched_sp", "lo", "hi")]
+        flag = "-" if accurate is None else "yes" if accurate else "no"
+        lines.append(
+            f"  {mark} {index:>4} {threads[event.tid]} {labels.get(event.node, '?')[:width]:<{width}} "
+            f"{where:<12} {cells[0]:>14} {cells[1]:>14} {cells[2]:>14} {flag:>3} {event.queries:>7}"
+        )
+        if index == offending:
+            lines += [
+                f"           {found.field}: expected {_shown(found, found.expected)}, "
+                f"seen {_shown(found, found.seen)}"
+                for found in wrong[index]
+            ]
+    if first:
+        lines.insert(1, f"         ({first} events before)")
+    return lines
+
+
+def _shown(found: Divergence, value: object) -> str:
+    return show(found.field, value)
+
+
+# Results.
+
+
+class Results:
+    """The results of a run: kept, and written line by line beside the JSON file while running, so that
+    an interrupted run keeps its verdicts."""
+
+    def __init__(self, path: Path | None, toolchains: Sequence[Mapping[str, str]]) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        self._toolchains = list(toolchains)
+        self._lines: TextIO | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lines = self.lines_path(path).open("w", encoding="utf-8")
+
+    @staticmethod
+    def lines_path(path: Path) -> Path:
+        """Where the lines are: ``r.json`` -> ``r.json.lines``."""
+        return path.with_name(path.name + ".lines")
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        if self._lines is not None:
+            self._lines.write(json.dumps(row) + "\n")
+            self._lines.flush()
+
+    def finish(self) -> None:
+        """Writes the JSON file whole, or not at all."""
+        if self.path is None or self._lines is None:
+            return
+        self._lines.close()
+        self._lines = None
+        document = {
+            "schema": SCHEMA,
+            "toolchains": self._toolchains,
+            "results": sorted(self.rows, key=lambda row: (row["test"], row["toolchain"])),
+        }
+        write_atomically(self.path, json.dumps(document, indent=1) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The file has the whole text, or what it had before."""
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(name, path)  # noqa: PTH105 - the name came from mkstemp
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)  # noqa: PTH108
+        raise
+
+
+def summary(rows: Sequence[Mapping[str, Any]], toolchains: Sequence[str]) -> list[str]:
+    """Behaviours x toolchains: how many passed, which known issues were seen, how many failed."""
+    cells: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for result in rows:
+        cells[behaviour(result["test"]), result["toolchain"]].append(result)
+    behaviours = sorted({name for name, _ in cells})
+    text = {key: cell(found) for key, found in cells.items()}
+    name_width = max(map(len, [*behaviours, "behaviour"]))
+    widths = [max(len(name), *(len(text.get((row, name), "")) for row in behaviours)) for name in toolchains]
+    lines = ["  ".join([f"{'behaviour':<{name_width}}", *map(str.ljust, toolchains, widths)]).rstrip()]
+    for row in behaviours:
+        columns = [
+            text.get((row, name), "").ljust(width) for name, width in zip(toolchains, widths, strict=True)
+        ]
+        lines.append("  ".join([f"{row:<{name_width}}", *columns]).rstrip())
+    return lines
+
+
+def behaviour(test: str) -> str:
+    """A test file is a behaviour: ``tests/runtime/test_main_thread.py::test_x[...]`` -> ``main thread``."""
+    stem = test.split("::")[0].rpartition("/")[2].removesuffix(".py").removeprefix("test_")
+    return stem.replace("_", " ")
+
+
+def cell(rows: Sequence[Mapping[str, Any]]) -> str:
+    """``12 passed, 3 go#68285, 1 FAILED``."""
+    counts: dict[str, int] = defaultdict(int)
+    for row in rows:
+        if row["status"] == "known":
+            for issue in row["issue"].split(", "):
+                counts[issue] += 1
+        else:
+            counts[row["status"]] += 1
+    order = sorted(counts, key=lambda name: (name != "passed", name == "skipped", name == "failed", name))
+    return ", ".join(f"{counts[name]} {name.upper() if name == 'failed' else name}" for name in order)

@@ -1,0 +1,45 @@
+"""A signal handler asks for no bounds, on a thread that never called Go and on one that did, on its own
+stack and on a foreign one."""
+
+from __future__ import annotations
+
+import pytest
+
+from golib import C, Go, Signal, Stack, Thread
+from golib.calltree import SIGNALS
+
+
+@pytest.fixture(params=sorted(SIGNALS))
+def signal(request):
+    return Signal(name=request.param)
+
+
+ON = ("notify",)
+
+
+def test_on_a_thread_that_never_called_go(check, signal, thread, on, bounds):
+    outcome = check(*on(thread, C(signal, signal)), on=ON, bounds=bounds)
+    assert all(event.queries == 0 for event in outcome.events)
+
+
+def test_before_between_and_after_calls(check, signal, thread, on, bounds):
+    check(*on(thread, C(signal, Go(), signal, Go(), signal)), on=ON, bounds=bounds)
+
+
+@pytest.mark.parametrize("region", [-1, 1])
+def test_on_a_foreign_stack_of_a_thread_that_never_called_go(check, signal, region):
+    outcome = check(Thread(Stack(signal, region=region), signal), on=ON)
+    assert all(event.queries == 0 for event in outcome.events)
+
+
+@pytest.mark.parametrize("region", [-1, 1])
+def test_on_a_foreign_stack_of_a_thread_that_did(check, signal, region, thread, on):
+    check(*on(thread, C(Go(), Stack(signal, Go(), signal, region=region), signal, Go())), on=ON)
+
+
+def test_below_a_go_frame(check, signal, bounds, thread, on):
+    check(*on(thread, Go(C(signal, Go(C(signal, stack=40_000)), signal))), on=ON, bounds=bounds)
+
+
+def test_below_a_go_frame_on_a_foreign_stack(check, signal, bounds):
+    check(Go(Stack(signal, Go(C(signal)), signal)), on=ON, bounds=bounds)
