@@ -35,7 +35,7 @@ class KnownIssue:
     releases: tuple[tuple[str, str], ...]
     """Ranges in Go's order, both ends included; an empty second end means "and later"."""
     signatures: tuple[re.Pattern[str], ...]
-    """Matched against the whole of ``str(Signature)``."""
+    """Matched against the whole of ``str(Signature)``; the first is what the proof shows."""
     rate: float
     """How often the proof case shows it: 1.0 always."""
     proof: calltree.Case
@@ -46,6 +46,10 @@ class KnownIssue:
             version_key(first) <= key and (not last or key <= version_key(last))
             for first, last in self.releases
         )
+
+    def shown_by(self, outcome: Outcome) -> bool:
+        """Whether a run of the proof shows it."""
+        return any(self.signatures[0].fullmatch(str(signature)) for signature in outcome.signatures)
 
     def matches(self, signature: Signature) -> bool:
         return any(pattern.fullmatch(str(signature)) for pattern in self.signatures)

@@ -490,11 +490,9 @@ class _Walk:
         asked = first.queries - before.queries
         fresh = not before.m and bool(first.m)
         rounds = node.times - 2
-        # What the first round asked, every round asks, but for what was asked since the thread was new.
-        if accurate(first):
-            expected = 0 if fresh or not asked else rounds * asked
-        else:
-            expected = rounds * (asked - 1 if fresh else asked)
+        # What the first round asked, every round asks, but for the one more of a thread's first call:
+        # for good where it was answered, in needm where it was not.
+        expected = rounds * (asked - 1 if fresh and asked else asked)
         thread.index += 1
         self._differs(thread, number, event, "queries", first.queries + expected, event.queries, Rule.COUNT)
         thread.index -= 1
@@ -604,6 +602,7 @@ class _Walk:
                 if not node.p:
                     raise
         elif node.name == "GoF" and node.p:
+            thread.last = None  # what it asked on its way was not seen
             raise _Panicking
         thread.steady = False
         after = self._take(thread, number, Phase.AFTER, False)

@@ -71,11 +71,17 @@ class Run:
     overlay: Path | None
     missing: str = ""
     """Why there is no toolchain, in a run that did not ask for one."""
-    libraries: dict[tuple[str, str], Library] = field(default_factory=dict)
+    libraries: dict[tuple[Path, str], Library] = field(default_factory=dict)
     results: report.Results | None = None
 
+    def name(self, chosen: Toolchain) -> str:
+        """The toolchain in ids and tables: a GOROOT may call itself what a release is called."""
+        same = [one for one in self.toolchains if one.name == chosen.name]
+        number = same.index(chosen) + 1
+        return chosen.name if number == 1 else f"{chosen.name}@{number}"
+
     def library(self, chosen: Toolchain, flavour: str, progress: Any = lambda message: None) -> Library:
-        key = (chosen.name, flavour)
+        key = (chosen.goroot, flavour)
         if key not in self.libraries:
             self.libraries[key] = build.build(
                 chosen, flavour=flavour, overlay=self.overlay, session=self.session, progress=progress
@@ -156,7 +162,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     run = config.stash[STASH]
     if not run.toolchains:
         return [f"golib: no Go: {run.missing}"]
-    names = ", ".join(f"{one.name} ({one.goroot})" for one in run.toolchains)
+    names = ", ".join(f"{run.name(one)} ({one.goroot})" for one in run.toolchains)
     libc = " ".join(platform.libc_ver())
     lines = [f"golib: {names}", f"golib: {_compiler()}, {libc}, Python {platform.python_version()}"]
     lines += [f"golib: {one.version} is not available: {one.why}" for one in run.unavailable]
@@ -186,7 +192,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("toolchain", [run.missing], ids=["no-go"], scope="session", indirect=True)
         return
     metafunc.parametrize(
-        "toolchain", run.toolchains, ids=[one.name for one in run.toolchains], scope="session", indirect=True
+        "toolchain",
+        run.toolchains,
+        ids=[run.name(one) for one in run.toolchains],
+        scope="session",
+        indirect=True,
     )
 
 
@@ -222,7 +232,8 @@ def _build_for(config: pytest.Config, ids: Sequence[str]) -> None:
             terminal.write_line(f"golib: {message}")
 
     for chosen in run.toolchains:
-        ours = [name for name in ids if f"[{chosen.name}-" in name or f"[{chosen.name}]" in name]
+        own = run.name(chosen)
+        ours = [name for name in ids if f"[{own}-" in name or f"[{own}]" in name]
         flavours = ["real"] * bool(ours) + ["absent"] * any("absent" in name for name in ours)
         for flavour in flavours:
             try:
@@ -317,7 +328,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     chosen = callspec.params.get("toolchain") if callspec else None
     if not isinstance(chosen, Toolchain):
         return made
-    data: dict[str, Any] = {"toolchain": chosen.name, "outcome": None, "issue": None}
+    name = item.config.stash[STASH].name(chosen)
+    data: dict[str, Any] = {"toolchain": name, "outcome": None, "issue": None}
     outcomes = item.stash.get(OUTCOMES, [])
     if outcomes:
         outcome, verdict = next((pair for pair in outcomes if pair[1].status != "passed"), outcomes[-1])
@@ -350,15 +362,19 @@ class _Controller:
         self._results.add(row)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._results.finish()
+        if self._results.trouble and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._results.trouble:
+            terminalreporter.write_line(f"golib: {self._results.trouble}", red=True)
         rows = self._results.rows
         if not rows:
             return
         terminalreporter.section("Go's behaviour")
-        for line in report.summary(rows, [one.name for one in self._run.toolchains]):
+        for line in report.summary(rows, [self._run.name(one) for one in self._run.toolchains]):
             terminalreporter.write_line(line)
         titles = {issue.id: issue for issue in known.shipped()}
         seen = sorted({name for row in rows if row["status"] == "known" for name in row["issue"].split(", ")})

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -109,6 +109,8 @@ class Results:
         self.rows: list[dict[str, Any]] = []
         self._toolchains = list(toolchains)
         self._lines: TextIO | None = None
+        self.trouble = ""
+        """Why not everything could be written."""
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lines = self.lines_path(path).open("w", encoding="utf-8")
@@ -120,22 +122,33 @@ class Results:
 
     def add(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
-        if self._lines is not None:
-            self._lines.write(json.dumps(row) + "\n")
-            self._lines.flush()
+        if self._lines is not None and not self.trouble:
+            with self._troubled():
+                self._lines.write(json.dumps(row) + "\n")
+                self._lines.flush()
+
+    @contextlib.contextmanager
+    def _troubled(self) -> Iterator[None]:
+        """A full disk ends the writing, not the run: what was written stays."""
+        try:
+            yield
+        except OSError as error:
+            self.trouble = f"{self.path} is incomplete: {error.strerror}"
 
     def finish(self) -> None:
         """Writes the JSON file whole, or not at all."""
         if self.path is None or self._lines is None:
             return
-        self._lines.close()
+        with self._troubled():
+            self._lines.close()
         self._lines = None
         document = {
             "schema": SCHEMA,
             "toolchains": self._toolchains,
             "results": sorted(self.rows, key=lambda row: (row["test"], row["toolchain"])),
         }
-        write_atomically(self.path, json.dumps(document, indent=1) + "\n")
+        with self._troubled():
+            write_atomically(self.path, json.dumps(document, indent=1) + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:

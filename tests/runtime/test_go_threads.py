@@ -9,12 +9,11 @@ from golib.trace import Phase
 
 
 def test_callbacks_below_a_goroutine(check, depth, bounds):
-    if depth > 256 * 1024:
-        depth = 256 * 1024
     outcome = check(Go(Thread(C(Go(GC()), C(Go(GC()), stack=depth)), kind="go")), bounds=bounds)
     inside = [e for e in outcome.events if e.phase is Phase.ENTERED and e.in_go and not e.values["isextra"]]
     assert inside, "no callback came in on an M that Go made"
-    assert all(event.queries == 0 for event in inside)
+    # A thread on which Go's init has run asked once then.
+    assert len({event.queries for event in inside}) == 1
 
 
 @pytest.mark.parametrize("region", [-1, 1], ids=["lower", "higher"])

@@ -11,3 +11,6 @@ func Current() unsafe.Pointer
 // void *(*)(void): it returns the thread's g, which is g0 of its M when C
 // runs, and NULL on a thread that never called Go.
 func CReader() unsafe.Pointer
+
+// forC has a declaration because without one Go 1.21 does not link it.
+func forC()

@@ -1,0 +1,28 @@
+"""The list of known issues, proven: inside an entry's range its proof case shows the fault, outside it
+does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from golib import known
+
+ISSUES = known.shipped()
+
+REPEATS = 3
+"""Times the odds against not seeing, in so many runs, what shows at its rate: e**-3, one in twenty."""
+
+
+@pytest.mark.parametrize("issue", ISSUES, ids=[issue.id for issue in ISSUES])
+def test_it_shows_where_the_list_says_and_nowhere_else(bridge, issue):
+    runs = 1 if issue.rate == 1 else round(REPEATS / issue.rate)
+    outcomes = [bridge.run(issue.proof) for _ in range(runs)]
+    shown = [issue.shown_by(outcome) for outcome in outcomes]
+    version = bridge.toolchain.version
+    if issue.affects(version):
+        assert all(shown) if issue.rate == 1 else any(shown), (
+            f"{issue.id} does not show on {version}, which is in its range: its proof came to "
+            f"{outcomes[0].signature}"
+        )
+    else:
+        assert not any(shown), f"{issue.id} shows on {version}, which is not in its range"
