@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING
 
 from golib.calltree import (
     GC,
+    Block,
     C,
     Case,
     Export,
     Go,
+    Goexit,
     Grow,
     IllegalCase,
+    LockThread,
     Node,
     Panic,
     Python,
@@ -33,6 +36,7 @@ from golib.calltree import (
     Thread,
     Together,
     Traceback,
+    Wake,
     Yield,
     parse,
 )
@@ -43,12 +47,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GC",
+    "Block",
     "C",
     "Case",
     "Export",
     "Go",
+    "Goexit",
     "Grow",
     "IllegalCase",
+    "LockThread",
     "Node",
     "Panic",
     "Python",
@@ -58,6 +65,7 @@ __all__ = [
     "Thread",
     "Together",
     "Traceback",
+    "Wake",
     "Yield",
     "open",
     "parse",

@@ -88,7 +88,7 @@ class Fields:
 # enum golib_kind of golib.h, in its order.
 _KINDS = (
     *("Go", "C", "Python", "Stack", "Thread", "Together", "Export"),
-    *("GC", "Panic", "Grow", "Yield", "Traceback", "Census", "Goexit", "Lock", "Unlock", "Block", "Wake"),
+    *("GC", "Panic", "Grow", "Yield", "Traceback", "Goexit", "LockThread", "Block", "Wake"),
     *("Signal", "Setrlimit"),
 )
 _KIND = {name: number for number, name in enumerate(_KINDS)}
@@ -150,6 +150,11 @@ class Bridge:
         for function in (self.export_begin, self.export_end):
             function.argtypes = (ctypes.POINTER(NodeStruct),)
             function.restype = None
+        # void golib_signals_start(int), golib_signals_stop(void)
+        library.golib_signals_start.argtypes = (ctypes.c_int,)
+        library.golib_signals_start.restype = None
+        library.golib_signals_stop.argtypes = ()
+        library.golib_signals_stop.restype = None
         # void golib_wait_ready(void)
         library.golib_wait_ready.argtypes = ()
         library.golib_wait_ready.restype = None
@@ -177,9 +182,14 @@ class Bridge:
         """Returns when Go's init has turned on what the world asks for."""
         self.library.golib_wait_ready()
 
-    def run(self, program: Program, leave: bool) -> None:
-        """Runs a compiled case on this thread; with ``leave`` the process ends with it."""
+    def run(self, program: Program, signals: str, leave: bool) -> None:
+        """Runs a compiled case on this thread, while ``signals`` (a name, or nothing) arrive on all its
+        threads; with ``leave`` the process ends with it."""
+        if signals:
+            self.library.golib_signals_start(calltree.SIGNALS[signals])
         self.library.golib_run(program.root, leave)
+        if signals:
+            self.library.golib_signals_stop()
 
     def address(self, name: str) -> int:
         """Of a function of the bridge."""
@@ -189,13 +199,25 @@ class Bridge:
 class Program:
     """A case compiled for a bridge: owns every structure and callback that the native side sees."""
 
-    def __init__(self, bridge: Bridge, case: calltree.Case, regions: Mapping[int, tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        case: calltree.Case,
+        regions: Mapping[int, tuple[int, int]],
+        first: int = 0,
+    ) -> None:
+        """``first``: the number of its first node; more than 0 for a case that follows others."""
         self._bridge = bridge
         self._regions = regions
         self._keep: list[Any] = []
-        self._number = 0
+        self._number = first
         self.root = NodeStruct(id=-1)
         self._fill(self.root, "body", case.trees)
+
+    @property
+    def end(self) -> int:
+        """One more than the number of its last node."""
+        return self._number
 
     def _fill(self, struct: NodeStruct, which: str, nodes: Sequence[Node]) -> list[Thunk]:
         thunks = (Thunk * len(nodes))()
@@ -234,6 +256,8 @@ class Program:
             case calltree.Grow() | calltree.Setrlimit():
                 struct.stack = node.stack
             case calltree.Thread():
+                struct.recover = node.recover
+                self._fill(struct, "deferred", node.deferred)
                 self._thread(node, struct, calls)
 
     def _from_python(self, node: Node, thunk: Thunk) -> Callable[[], None]:

@@ -155,13 +155,26 @@ ThreadKind = Literal["native", "python", "memory", "go"]
 class Thread(Node):
     """A new thread, joined where it stands. ``kind``: native (pthread_create), python
     (threading.Thread), memory (native, on memory of the caller's), go (a goroutine locked to it).
-    ``stack`` in bytes, 0 for the kind's default; a thread of Go's takes none."""
+    ``stack`` in bytes, 0 for the kind's default; a thread of Go's takes none, but its goroutine may
+    ``recover`` and have ``deferred`` as a Go frame may."""
 
     kind: ThreadKind = "native"
     stack: int = 0
+    recover: bool = False
+    deferred: tuple[Node, ...] = ()
 
-    def __init__(self, *body: Node, kind: ThreadKind = "native", stack: int = 0) -> None:
-        self._set(body=body, kind=kind, stack=stack)
+    def __init__(
+        self,
+        *body: Node,
+        kind: ThreadKind = "native",
+        stack: int = 0,
+        recover: bool = False,
+        deferred: tuple[Node, ...] = (),
+    ) -> None:
+        self._set(body=body, kind=kind, stack=stack, recover=recover, deferred=tuple(deferred))
+
+    def children(self) -> tuple[Node, ...]:
+        return self.body + self.deferred
 
     @property
     def bytes(self) -> int:
@@ -211,6 +224,26 @@ class Traceback(Node):
 
 
 @dataclass(frozen=True, repr=False, init=False)
+class LockThread(Node):
+    """runtime.LockOSThread and UnlockOSThread, with a Gosched between."""
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Block(Node):
+    """Waits for a channel that another goroutine closes: the thread is handed back and parked."""
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Wake(Node):
+    """Unlocks a mutex that another goroutine waits for."""
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Goexit(Node):
+    """runtime.Goexit(): ends the goroutine of a thread that Go made, C frames and all."""
+
+
+@dataclass(frozen=True, repr=False, init=False)
 class Grow(Node):
     """Uses ``stack`` bytes of goroutine stack, so that it must move."""
 
@@ -220,9 +253,11 @@ class Grow(Node):
         self._set(body=(), stack=stack)
 
 
-SIGNALS = {"SIGURG": 23, "SIGUSR1": 10}
-"""What a Signal leaf may send, with its number on Linux: Go's own preemption signal, and one that reaches
-Go's handler through os/signal.Notify (and ends a process that has not turned "notify" on)."""
+SIGNALS = {"SIGURG": 23, "SIGUSR1": 10, "SIGPROF": 27}
+"""What may be sent, with its number on Linux: Go's own preemption signal, one that reaches Go's handler
+through os/signal.Notify, and the profiler's."""
+NEEDS = {"SIGUSR1": "notify", "SIGPROF": "cpuprofile"}
+"""Without this switch the signal has no handler, and ends the process."""
 
 
 @dataclass(frozen=True, repr=False, init=False)
@@ -246,7 +281,10 @@ class Setrlimit(Node):
 
 
 FRAMES: tuple[type[Node], ...] = (Go, C, Python, Stack, Thread, Together, Export)
-GO_LEAVES: tuple[type[Node], ...] = (GC, Panic, Yield, Traceback, Grow)
+GO_LEAVES: tuple[type[Node], ...] = (
+    *(GC, Panic, Yield, Traceback, Grow),
+    *(LockThread, Block, Wake, Goexit),
+)
 C_LEAVES: tuple[type[Node], ...] = (Signal, Setrlimit)
 NODES = {kind.__name__: kind for kind in FRAMES + GO_LEAVES + C_LEAVES}
 
@@ -304,6 +342,7 @@ class Case:
     stack_limit: the main thread's RLIMIT_STACK, in bytes or ``"unlimited"``; None leaves it.
     godebug: the value of GODEBUG when the process starts.
     on: what the process has turned on before the first call: see ``SWITCHES``.
+    signals: one of ``SIGNALS``, which another thread sends to every thread of the tree all the time.
     """
 
     trees: tuple[Node, ...]
@@ -311,6 +350,7 @@ class Case:
     stack_limit: int | str | None = None
     godebug: str = ""
     on: tuple[str, ...] = ()
+    signals: str = ""
 
     def __init__(
         self,
@@ -319,6 +359,7 @@ class Case:
         stack_limit: int | str | None = None,
         godebug: str = "",
         on: tuple[str, ...] = (),
+        signals: str = "",
     ) -> None:
         for name, value in (
             ("trees", trees),
@@ -326,6 +367,7 @@ class Case:
             ("stack_limit", stack_limit),
             ("godebug", godebug),
             ("on", tuple(on)),
+            ("signals", signals),
         ):
             object.__setattr__(self, name, value)
 
@@ -336,6 +378,10 @@ class Case:
             for field in dataclasses.fields(self)
             if field.name != "trees" and (value := getattr(self, field.name)) != field.default
         }
+
+    def having(self, *trees: Node, **world: Any) -> Case:
+        """The case with other trees, and its world changed where a keyword says so."""
+        return Case(*trees, **{**self.world(), **world})
 
     def __repr__(self) -> str:
         parts = [repr(tree) for tree in self.trees]
@@ -389,8 +435,19 @@ class Placed:
 
 SWITCHES = {
     "notify": "os/signal.Notify for the signals that a Signal leaf sends",
+    "trace": "the execution trace (runtime/trace)",
+    "cpuprofile": "the CPU profile (runtime/pprof)",
+    "blockprofile": "the block profile, every event",
+    "mutexprofile": "the mutex profile, every event",
+    "memprofile": "the memory profile, every allocation",
 }
 """What a process may have turned on, and what each does."""
+
+GODEBUGS = (
+    *("", "gcstoptheworld=1", "clobberfree=1", "gccheckmark=1", "asyncpreemptoff=1"),
+    *("tracebackancestors=8", "gcshrinkstackoff=1"),
+)
+"""Settings of GODEBUG (runtime/extern.go) that the fuzzer gives a process."""
 
 
 def panics(node: Node) -> bool:
@@ -400,14 +457,43 @@ def panics(node: Node) -> bool:
         return True
     if isinstance(node, Export) and not node.body:
         return node.name == "GoF" and node.p != 0
-    if isinstance(node, Go):
-        through = any(panics(child) for child in node.body) and not node.recover
-        return through or any(panics(child) for child in node.deferred)
-    if isinstance(node, Export) and node.name == "callGoWithVariousStackAndGoFrame":
-        return any(panics(child) for child in node.body) and node.p == 0
     if isinstance(node, Thread | Together):
         return False
-    return any(panics(child) for child in node.body)
+    below = _body_panics(node.body)
+    if isinstance(node, Go):
+        return (below and not node.recover) or _body_panics(node.deferred)
+    if isinstance(node, Export):
+        return below and node.p == 0
+    return below
+
+
+def _body_panics(body: tuple[Node, ...]) -> bool:
+    for child in body:
+        if panics(child):
+            return True
+        if exits(child):  # what stands behind it never runs
+            return False
+    return False
+
+
+def exits(node: Node) -> bool:
+    """Whether running this node ends in a Goexit that leaves it."""
+    if isinstance(node, Goexit):
+        return True
+    if isinstance(node, Thread | Together):
+        return False
+    for child in node.body:
+        if exits(child):
+            return True
+        if panics(child):  # what stands behind it never runs
+            return False
+    return False
+
+
+def _lacks_switch(signal: str, on: tuple[str, ...]) -> str:
+    """The switch that a process must have turned on for this signal, if it has not."""
+    switch = NEEDS.get(signal, "")
+    return "" if switch in on else switch
 
 
 @dataclass(frozen=True)
@@ -420,6 +506,7 @@ class _Place:
     on: tuple[str, ...]  # what the process has turned on
     regions: frozenset[int]  # foreign stacks in use
     go_above: bool = False  # a Go frame stands above, on this thread
+    go_made: bool = False  # Go made this thread
 
 
 def check(case: Case) -> frozenset[Basis]:
@@ -435,6 +522,10 @@ def check(case: Case) -> frozenset[Basis]:
     for switch in case.on:
         if switch not in SWITCHES:
             raise IllegalCase(f"on={switch!r}: a process can have turned on {', '.join(SWITCHES)}")
+    if case.signals and case.signals not in SIGNALS:
+        raise IllegalCase(f"signals={case.signals!r}: it is one of {', '.join(SIGNALS)}")
+    if lacking := _lacks_switch(case.signals, case.on):
+        raise IllegalCase(f"{case.signals} ends a process that has not turned {lacking!r} on")
     limit = case.stack_limit
     if limit is not None and limit != UNLIMITED and (not isinstance(limit, int) or limit < SMALLEST_LIMIT):
         raise IllegalCase(
@@ -517,7 +608,13 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             deep = 0 if node.name != "callGoWithVariousStackAndGoFrame" or node.body else 40_000 + GO_FRAME
             needs(GO_FRAME + deep + RESERVE + claim, "a Go frame")
             below = dataclasses.replace(place, frame="c", room=place.room - GO_FRAME, go_above=True)
-        case GC() | Panic() | Yield() | Traceback() | Grow():
+        case Goexit():
+            if place.frame != "go" or not place.go_made:
+                raise illegal(
+                    "only on a thread that Go made can a goroutine exit (since Go 1.24 it says so: go#68275)"
+                )
+            basis.add(Basis.SILENT)
+        case GC() | Panic() | Yield() | Traceback() | Grow() | LockThread() | Block() | Wake():
             if place.frame != "go":
                 raise illegal("only a Go frame can do this")
         case Signal():
@@ -525,8 +622,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                 raise illegal("only a C frame can do this")
             if node.name not in SIGNALS:
                 raise illegal(f"name is one of {', '.join(SIGNALS)}")
-            if node.name == "SIGUSR1" and "notify" not in place.on:
-                raise illegal("it ends a process that has not turned 'notify' on")
+            if needs_switch := _lacks_switch(node.name, place.on):
+                raise illegal(f"it ends a process that has not turned {needs_switch!r} on")
             # Without an alternate stack the handler runs on this one.
             needs(4 * KIB + RESERVE + ESTIMATE_BELOW, "a signal handler")
         case Setrlimit():
@@ -537,6 +634,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             raise illegal("this is no node of a call tree")
     if not isinstance(node, FRAMES) and node.children():
         raise illegal("a leaf has no body")
+    if isinstance(node, Go | Thread) and any(exits(child) for child in node.deferred):
+        raise illegal("a deferred function must not exit the goroutine that it is to clean up for")
     for index, child in enumerate(node.children()):
         _check_node(child, below, basis, f"{path}.{index}")
 
@@ -550,9 +649,11 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
             raise illegal("only a Go frame makes a thread of Go's")
         if node.stack:
             raise illegal("Go chooses the stack of its own threads")
+    elif node.recover or node.deferred:
+        raise illegal("only a Go frame recovers and defers")
     elif node.bytes < smallest or node.bytes % 4096:
         raise illegal(f"a {node.kind} thread's stack is a multiple of 4096 bytes from {smallest}")
-    if any(panics(child) for child in node.body):
+    if (_body_panics(node.body) and not node.recover) or _body_panics(node.deferred):
         raise illegal("a panic would leave this thread with no recover above it, so Go must end the process")
     return _Place(
         frame={"go": "go", "python": "python"}.get(node.kind, "c"),
@@ -563,6 +664,7 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         on=place.on,
         regions=place.regions,
         go_above=node.kind == "go",
+        go_made=node.kind == "go",
     )
 
 
@@ -573,7 +675,7 @@ def _regions(node: Node) -> frozenset[int]:
 
 def _crossed(node: Node) -> Iterator[Node]:
     """Python frames that a panic crosses."""
-    if isinstance(node, Python) and any(panics(child) for child in node.body):
+    if isinstance(node, Python) and any(panics(child) or exits(child) for child in node.body):
         yield node
     for child in node.children():
         yield from _crossed(child)

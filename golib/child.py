@@ -22,12 +22,13 @@ from golib.trace import HARNESS_STATUS
 
 @dataclass(frozen=True)
 class Request:
-    """Cases of one world, to be run one after the other in one child."""
+    """Cases of one world, to be run one after the other in one child.  Their nodes are numbered as if
+    they were one case."""
 
     library: str
     fields: binding.Fields
     cases: tuple[Case, ...]
-    timeout: float  # seconds for all of them
+    timeout: float  # seconds for each of them
 
 
 def main(
@@ -56,10 +57,13 @@ def _run(request: Request, memory: int, header: object, regions: Mapping[int, tu
     bridge.use(memory, request.fields)
     if request.cases[0].on:
         bridge.wait_ready()
+    first = 0
     for number, case in enumerate(request.cases):
         header.running = number  # type: ignore[attr-defined]
         bridge.hide_bounds(case.bounds == "hidden")
-        bridge.run(binding.Program(bridge, case, regions), leaves_interpreter(case))
+        program = binding.Program(bridge, case, regions, first)
+        bridge.run(program, case.signals, leaves_interpreter(case))
+        first = program.end
 
 
 def _fault(header: object, what: str) -> None:

@@ -4,6 +4,7 @@ through it, so what one sees, each sees."""
 from __future__ import annotations
 
 import atexit
+from collections.abc import Sequence
 from functools import cache
 
 from golib import binding, calltree, outcome, trace
@@ -60,16 +61,49 @@ class Subject:
 
         Raises calltree.IllegalCase before anything runs, and ServerError when no child could be had.
         """
+        self._check(case)
+        ended = self._children(case, (case,), timeout)
+        return outcome.judge(case, ended, self.library.layout.stack_guard)
+
+    def run_in_a_row(self, cases: Sequence[Case], timeout: float = DEADLINE) -> list[Outcome]:
+        """Runs cases of one world one after the other, in as few children as they leave alive: a death
+        costs only the case that died.  For searching: the verdict that counts is ``run``'s.
+
+        Raises as ``run`` does, and ValueError when the cases are not of one world.
+        """
+        outcomes: list[Outcome] = []
+        for case in cases:
+            self._check(case)
+            if setting(case) != setting(cases[0]):
+                raise ValueError(f"{case!r} is not of the world of {cases[0]!r}")
+        while len(outcomes) < len(cases):
+            rest = tuple(cases[len(outcomes) :])
+            ended = self._children(rest[0], rest, timeout)
+            outcomes += outcome.judge_row(rest, ended, self.library.layout.stack_guard)
+        return outcomes
+
+    def _check(self, case: Case) -> None:
         calltree.check(case)
-        flavour = "absent" if case.bounds == "absent" else "real"
-        if flavour != self.library.flavour:
+        if flavour(case) != self.library.flavour:
             raise ValueError(
-                f"bounds={case.bounds!r} needs a bridge of flavour {flavour!r}, "
+                f"bounds={case.bounds!r} needs a bridge of flavour {flavour(case)!r}, "
                 f"this is {self.library.flavour!r}"
             )
-        request = Request(str(self.library.path), self._fields, (case,), timeout)
-        ended = servers().run(World.of(case), request)
-        return outcome.judge(case, ended, self.library.layout.stack_guard)
+
+    def _children(self, first: Case, cases: tuple[Case, ...], timeout: float) -> trace.Ended:
+        request = Request(str(self.library.path), self._fields, cases, timeout)
+        return servers().run(World.of(first), request)
+
+
+def flavour(case: Case) -> str:
+    """Of the bridge that a case needs: one of ``golib.build.FLAVOURS``."""
+    return "absent" if case.bounds == "absent" else "real"
+
+
+def setting(case: Case) -> tuple[object, ...]:
+    """What cases must share to run in a row in one child, and whether one may at all."""
+    alone = id(case) if calltree.leaves_interpreter(case) else 0
+    return flavour(case), World.of(case), case.on, case.signals, alone
 
 
 def fields_of(library: Library) -> binding.Fields:

@@ -167,7 +167,7 @@ def _serve(parent: socket.socket, memfd: int) -> NoReturn:
             os.close(writing)
             child.main(request, address, memory.header, regions, os.getppid())
         os.close(writing)
-        _send(parent, _watch(parent, pid, reading, request.timeout))
+        _send(parent, _watch(parent, pid, reading, request.timeout, memory))
     sys.exit(0)
 
 
@@ -209,8 +209,13 @@ class _Output:
         return self._head.decode(errors="replace") + middle + self._tail.decode(errors="replace")
 
 
-def _watch(parent: socket.socket, pid: int, reading: int, timeout: float) -> tuple[int, str, bool]:
-    """Waits for the child's end, and leaves nothing of its process group behind."""
+def _watch(
+    parent: socket.socket, pid: int, reading: int, timeout: float, memory: trace.Memory
+) -> tuple[int, str, bool]:
+    """Waits for the child's end, and leaves nothing of its process group behind.
+
+    Each of its cases has ``timeout`` seconds; the header says how many have come to their end.
+    """
     output = _Output(reading)
     pidfd = os.pidfd_open(pid)
     poller = select.poll()
@@ -218,6 +223,7 @@ def _watch(parent: socket.socket, pid: int, reading: int, timeout: float) -> tup
         poller.register(fd, select.POLLIN)
     deadline = time.monotonic() + timeout
     timed_out = False
+    finished = 0
     while True:
         events = dict(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
         if reading in events:
@@ -231,12 +237,13 @@ def _watch(parent: socket.socket, pid: int, reading: int, timeout: float) -> tup
             _kill(pid)
             os.waitpid(pid, 0)
             sys.exit(0)
+        if not timed_out and memory.header.finished > finished:
+            finished = memory.header.finished
+            deadline = time.monotonic() + timeout
         if time.monotonic() >= deadline:
             if timed_out:
                 _kill(pid)
-                deadline = float("inf")  # SIGKILL leaves nothing to wait for but the end
-                poller.modify(pidfd, select.POLLIN)
-                select.select([pidfd], [], [])
+                select.select([pidfd], [], [])  # SIGKILL leaves nothing to wait for but the end
                 break
             timed_out = True
             deadline += GRACE

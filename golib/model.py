@@ -172,6 +172,10 @@ class _Panicking(Exception):
     """The walk of the tree is unwinding, as the goroutine is."""
 
 
+class _Exiting(Exception):
+    """The goroutine is exiting: its deferred functions run, nothing recovers it."""
+
+
 class _NoMore(Exception):
     """The thread has no further event: the process has ended, or the order is broken."""
 
@@ -364,6 +368,8 @@ class _Walk:
         if not first:
             self._differs(thread, number, event, "m", before.m, event.m, Rule.BOUND)
         if not event.values.get("isextra", 1):
+            inside = lo < sp <= hi
+            self._differs(thread, number, event, "contains SP", True, inside, Rule.GO_MADE)
             self._differs(thread, number, event, "queries", before.queries, event.queries, Rule.GO_MADE)
             self._same(thread, number, event, before, BOUNDS, Rule.GO_MADE)
             return
@@ -413,7 +419,9 @@ class _Walk:
         if inside is not None:
             self._differs(thread, number, event, "sched_sp", inside.values["sched_sp"], sp, Rule.NEEDM)
         told = event.told
-        if told[0] and told[0] < sp <= told[1]:
+        if inside is not None and accurate(inside):
+            exact, expected = 1, inside.bounds  # what it was told then: the limit may have changed since
+        elif inside is None and told[0] and told[0] < sp <= told[1]:
             exact, expected = 1, told
         else:
             # needm's SP lies a little below: its estimate shows where.
@@ -431,6 +439,8 @@ class _Walk:
         node = self._placed[number].node
         if isinstance(node, calltree.Panic):
             raise _Panicking
+        if isinstance(node, calltree.Goexit):
+            raise _Exiting
         if isinstance(node, calltree.GO_LEAVES):
             return
         around = None
@@ -504,11 +514,29 @@ class _Walk:
         entered = self._take(thread, number, Phase.ENTERED, True)
         self._entered(thread, number, entered, before)
         self._accounts(thread, number, entered, before)
-        panicking = False
+        self._guarded(thread, number, node, entered)
+        leaving = self._take(thread, number, Phase.LEAVING, True)
+        self._given_back_but_bounds(thread, number, leaving, entered)
+        thread.steady = False
+        after = self._take(thread, number, Phase.AFTER, False)
+        self._differs(thread, number, after, "queries", leaving.queries, after.queries, Rule.RESTORED)
+        self._returned(thread, number, after, before, entered)
+
+    def _guarded(
+        self, thread: _Thread, number: int, node: calltree.Go | calltree.Thread, entered: Event
+    ) -> None:
+        """A body, and what its frame recovers and defers.  Only Go frames do (a thread that Go made is
+        one); ``entered`` is the frame's own event."""
+        in_go = isinstance(node, calltree.Go) or node.kind == "go"
+        panicking, exiting = False, False
         try:
-            self._body(thread, number, in_go=True)
+            self._body(thread, number, in_go)
         except _Panicking:
             panicking = True
+        except _Exiting:
+            exiting = True
+            thread.steady = False
+            thread.last = None
         if node.recover and panicking:
             thread.steady = False
             last = thread.last
@@ -520,14 +548,10 @@ class _Walk:
             self._same(thread, number, recovered, entered, (*BOUNDS, *MACHINE), Rule.RECOVERED)
         for child in self._children[number][len(node.body) :]:
             self._node(thread, child, in_go=True)
+        if exiting:
+            raise _Exiting
         if panicking and not node.recover:
             raise _Panicking
-        leaving = self._take(thread, number, Phase.LEAVING, True)
-        self._given_back_but_bounds(thread, number, leaving, entered)
-        thread.steady = False
-        after = self._take(thread, number, Phase.AFTER, False)
-        self._differs(thread, number, after, "queries", leaving.queries, after.queries, Rule.RESTORED)
-        self._returned(thread, number, after, before, entered)
 
     def _given_back_but_bounds(self, thread: _Thread, number: int, event: Event, before: Event) -> None:
         """The Go frame's own accounts at its end; its bounds were compared step by step."""
@@ -553,7 +577,8 @@ class _Walk:
             self._take(thread, number, Phase.ENDED, False)
             return
         thread.take()
-        if self._alone:
+        # A signal on a thread without an M takes one from the same list.
+        if self._alone and not self._case.signals:
             for name in BOUNDS:
                 if name in event.values:
                     self._differs(thread, number, event, name, 0, event.values[name], Rule.DROPPED)
@@ -572,10 +597,10 @@ class _Walk:
         own = _Thread(self._by_tid[tid], start)
         go = node.kind == "go"
         try:
-            self._take(own, number, Phase.ENTERED, go)
-            self._body(own, number, in_go=go)
+            entered = self._take(own, number, Phase.ENTERED, go)
+            self._guarded(own, number, node, entered)
             self._take(own, number, Phase.LEAVING, go)
-        except _NoMore:
+        except (_NoMore, _Exiting):
             pass
 
     def _together(self, thread: _Thread, number: int, node: calltree.Together, in_go: bool) -> None:
@@ -595,6 +620,9 @@ class _Walk:
     def _export(self, thread: _Thread, number: int, node: calltree.Export) -> None:
         before = self._take(thread, number, Phase.BEFORE, False)
         thread.steady = False
+        if not before.values.get("isextra", 1):
+            inside = before.bounds[0] < before.sp <= before.bounds[1]
+            self._differs(thread, number, before, "contains SP", True, inside, Rule.GO_MADE)
         if node.body:
             try:
                 self._body(thread, number, in_go=False)
@@ -613,16 +641,20 @@ class _Walk:
     def _export_count(
         self, thread: _Thread, number: int, node: calltree.Export, after: Event, before: Event
     ) -> None:
-        """How often an export asks that leaves no events inside: once where it finds out for good, and
-        at each callback (and in needm) where it must guess."""
+        """How often an export asks that leaves no events inside: never where the bounds were known, once
+        where it is told them, else at each of its callbacks (and in needm)."""
         callbacks = 1 if node.name != "callGoWithVariousStackAndGoFrame" else 3 if node.p else 4
-        first = not before.m
-        if not after.values.get("isextra", 1) or self._case.bounds == "absent":
+        told = after.told
+        if (
+            not after.values.get("isextra", 1)
+            or self._case.bounds == "absent"
+            or (before.m and accurate(before) and before.bounds[0] < before.sp <= before.bounds[1])
+        ):
             expected = 0
-        elif accurate(after):
-            expected = int(first)
+        elif told[0] < before.sp <= told[1]:
+            expected = 1
         else:
-            expected = callbacks + int(first)
+            expected = callbacks + (not before.m)
         self._differs(thread, number, after, "queries", before.queries + expected, after.queries, Rule.COUNT)
 
 

@@ -7,9 +7,12 @@ dies by SIGABRT, ``fatal: morestack on g0`` by SIGTRAP, and a bare exit(2) in th
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -40,10 +43,18 @@ class Signature:
     """Normalised: numbers and addresses are gone.  For a divergence, its rule and field."""
     frames: tuple[str, ...] = ()
     """The runtime's own functions on top of the stack that Go printed."""
+    after: tuple[str, ...] = ()
+    """Of a death: what was wrong before it, as keys of divergences."""
+
+    def same_fault(self, other: Signature) -> bool:
+        """Whether both are the same fault in cases of other shapes: what died, where, and why; not what
+        lay below it on the stack, nor what was wrong before."""
+        return (self.kind, self.headline, self.frames[:1]) == (other.kind, other.headline, other.frames[:1])
 
     def __str__(self) -> str:
         frames = f" in {' < '.join(self.frames)}" if self.frames else ""
-        return f"{self.kind}: {self.headline}{frames}"
+        after = f" after {', '.join(self.after)}" if self.after else ""
+        return f"{self.kind}: {self.headline}{frames}{after}"
 
 
 @dataclass(frozen=True)
@@ -91,13 +102,55 @@ def judge(case: Case, ended: Ended, stack_guard: int | None = None) -> Outcome:
     complete = ended.status == 0 and record.finished > 0
     found = tuple(model.divergences(case, record.events, complete=complete, stack_guard=stack_guard))
     kind, headline = _end(ended, complete)
+    return _outcome(case, kind, headline, found, record.events, ended.status, ended.stderr)
+
+
+def _outcome(
+    case: Case,
+    kind: Kind,
+    headline: str,
+    found: tuple[Divergence, ...],
+    events: tuple[Event, ...],
+    status: int,
+    stderr: str,
+) -> Outcome:
+    if kind is Kind.PASSED and found:
+        return Outcome(
+            *(case, Kind.DIVERGENCE, str(found[0]), signature_of(found[0])), found, events, status, stderr
+        )
     frames: tuple[str, ...] = ()
     if kind in (Kind.FATAL, Kind.SIGNAL, Kind.HANG):
-        frames = _runtime_frames(ended.stderr)
-    signature = Signature(kind.value, normalise(headline), frames)
-    if kind is Kind.PASSED and found:
-        kind, headline, signature = Kind.DIVERGENCE, str(found[0]), signature_of(found[0])
-    return Outcome(case, kind, headline, signature, found, record.events, ended.status, ended.stderr)
+        frames = _runtime_frames(stderr)
+    after = () if kind is Kind.HARNESS else tuple(sorted({one.key for one in found}))
+    signature = Signature(kind.value, normalise(headline), frames, after)
+    return Outcome(case, kind, headline, signature, found, events, status, stderr)
+
+
+def judge_row(cases: Sequence[Case], ended: Ended, stack_guard: int | None = None) -> list[Outcome]:
+    """What each case came to that was run in a row in one child: all that came to their end, and the
+    one in which the child died.  To the model they are one case that has grown."""
+    record = ended.record
+    finished = min(record.finished, len(cases))
+    whole = ended.status == 0 and finished == len(cases)
+    ran = cases[: finished if whole else finished + 1]
+    grown = ran[-1].having(*(tree for case in ran for tree in case.trees))
+    found = model.divergences(grown, record.events, complete=whole, stack_guard=stack_guard)
+    ends = list(itertools.accumulate(case.size() for case in ran))
+    divergences: list[list[Divergence]] = [[] for _ in ran]
+    events: list[list[Event]] = [[] for _ in ran]
+    for one in found:
+        divergences[min(bisect_right(ends, one.node), len(ran) - 1)].append(one)
+    for event in record.events:
+        events[min(bisect_right(ends, event.node), len(ran) - 1)].append(event)
+    outcomes = []
+    for number, case in enumerate(ran):
+        own = tuple(divergences[number])
+        kind, headline, status, stderr = Kind.PASSED, "passed", 0, ""
+        if number == finished:
+            kind, headline = _end(ended, False)
+            status, stderr = ended.status, ended.stderr
+        outcomes.append(_outcome(case, kind, headline, own, tuple(events[number]), status, stderr))
+    return outcomes
 
 
 def _end(ended: Ended, complete: bool) -> tuple[Kind, str]:
@@ -128,6 +181,9 @@ _WORDS = re.compile(
 
 def _go_words(stderr: str) -> str:
     """Go's own headline: the first line by which the runtime announces its death."""
+    # The traceback of a g0 with wrong bounds may die itself, in other words.
+    if "runtime: morestack on g0" in stderr:
+        return "fatal error: morestack on g0"
     matches = [match["words"] for match in _WORDS.finditer(stderr)]
     # "panic: ... [recovered]" lines come before the fatal error that a throw while panicking is.
     preferred = [words for words in matches if words.startswith("fatal")]

@@ -3,14 +3,19 @@
 // toolchain's unmodified runtime.
 package main
 
+// #include <stdlib.h>
 // #include "golib.h"
 import "C"
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
+	"runtime/trace"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -60,12 +65,16 @@ func GoEmpty() {}
 //export golibGo
 func golibGo(n *C.struct_node) {
 	record(n, C.GOLIB_ENTERED)
+	frame(n)
+	record(n, C.GOLIB_LEAVING)
+}
+
+func frame(n *C.struct_node) {
 	if n.recover != 0 || n.ndeferred != 0 {
 		guarded(n)
 	} else {
 		body(n)
 	}
-	record(n, C.GOLIB_LEAVING)
 }
 
 func guarded(n *C.struct_node) {
@@ -102,6 +111,18 @@ func step(parent *C.struct_node, t *C.struct_thunk) {
 		runtime.Gosched()
 	case C.GOLIB_TRACEBACK:
 		runtime.Stack(make([]byte, 1<<16), true)
+	case C.GOLIB_GOEXIT:
+		runtime.Goexit()
+	case C.GOLIB_LOCKTHREAD:
+		runtime.LockOSThread()
+		runtime.Gosched()
+		runtime.UnlockOSThread()
+	case C.GOLIB_BLOCK:
+		opened := make(chan struct{})
+		go close(opened)
+		<-opened
+	case C.GOLIB_WAKE:
+		wake()
 	case C.GOLIB_THREAD:
 		record(n, C.GOLIB_BEFORE)
 		start(n)()
@@ -132,6 +153,22 @@ func grow(bytes int) byte {
 	return room[bytes%len(room)]
 }
 
+// wake unlocks a mutex that another goroutine waits for.
+func wake() {
+	var mu sync.Mutex
+	waiting, done := make(chan struct{}), make(chan struct{})
+	mu.Lock()
+	go func() {
+		close(waiting)
+		mu.Lock()
+		mu.Unlock()
+		close(done)
+	}()
+	<-waiting
+	mu.Unlock()
+	<-done
+}
+
 // start starts a thread of the tree and returns what waits for its end.
 func start(n *C.struct_node) (join func()) {
 	if n.start != nil {
@@ -148,7 +185,7 @@ func start(n *C.struct_node) (join func()) {
 		n.mute = mute
 		C.golib_begin_thread(n)
 		record(n, C.GOLIB_ENTERED)
-		body(n)
+		frame(n)
 		record(n, C.GOLIB_LEAVING)
 	}()
 	return func() { <-done }
@@ -222,13 +259,36 @@ func load(base unsafe.Pointer, offset uintptr, size uint32) C.uint64_t {
 // begin turns on what the case's world asks for, before any call comes in.
 func begin() {
 	if wants("notify") {
-		// The signals that a Signal leaf sends reach Go's handler.
+		// The signal that a Signal leaf sends reaches Go's handler.
 		c := make(chan os.Signal, 64)
-		signal.Notify(c, syscall.SIGUSR1, syscall.SIGUSR2)
+		signal.Notify(c, syscall.SIGUSR1)
+	}
+	if wants("trace") {
+		must(trace.Start(io.Discard))
+	}
+	if wants("cpuprofile") {
+		must(pprof.StartCPUProfile(io.Discard))
+	}
+	if wants("blockprofile") {
+		runtime.SetBlockProfileRate(1)
+	}
+	if wants("mutexprofile") {
+		runtime.SetMutexProfileFraction(1)
+	}
+	if wants("memprofile") {
+		runtime.MemProfileRate = 1
 	}
 }
 
 func wants(what string) bool {
 	s := C.CString(what)
+	defer C.free(unsafe.Pointer(s))
 	return C.golib_wants(s) != 0
+}
+
+func must(err error) {
+	if err != nil {
+		s := C.CString(err.Error())
+		C.golib_fault(s)
+	}
 }

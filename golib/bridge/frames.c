@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -234,6 +236,7 @@ void golib_begin_thread(struct node *n)
 {
 	n->thread = golib_self();
 	n->thread->mute = n->mute;
+	golib_may_be_signalled(n->thread);
 	golib_gate_wait(n->gate);
 }
 
@@ -322,6 +325,60 @@ void golib_frame_together(void *arg)
 		golib_join(n->body[i].arg);
 	golib_gate_free(gate);
 	golib_record(n, GOLIB_AFTER);
+}
+
+// Signals from elsewhere: a thread that sends one to every thread of the tree,
+// round and round, until it is told to stop. It remembers the newest threads;
+// to one that has ended nothing is delivered.
+
+#define SIGNALLED 32
+#define SIGNAL_PAUSE 50000 // ns between two rounds: signals, not a standstill
+
+static _Atomic uint32_t signalled[SIGNALLED];
+static _Atomic uint32_t newest;
+static _Atomic int sending;
+static pthread_t sender;
+
+void golib_may_be_signalled(struct golib_thread *self)
+{
+	signalled[atomic_fetch_add(&newest, 1) % SIGNALLED] = self->tid;
+}
+
+static void *send_signals(void *arg)
+{
+	struct timespec pause = {0, SIGNAL_PAUSE};
+	int number = (int)(intptr_t)arg, i;
+
+	while (sending) {
+		for (i = 0; i < SIGNALLED; i++)
+			if (signalled[i])
+				syscall(SYS_tgkill, getpid(), signalled[i], number);
+		nanosleep(&pause, 0);
+	}
+	return 0;
+}
+
+void golib_signals_start(int number)
+{
+	sigset_t all, before;
+
+	golib_may_be_signalled(golib_self());
+	sending = 1;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before); // the sender takes none itself
+	if (pthread_create(&sender, 0, send_signals, (void *)(intptr_t)number) != 0)
+		golib_fault("the thread that sends signals could not be started");
+	pthread_sigmask(SIG_SETMASK, &before, 0);
+}
+
+void golib_signals_stop(void)
+{
+	int i;
+
+	sending = 0;
+	pthread_join(sender, 0);
+	for (i = 0; i < SIGNALLED; i++)
+		signalled[i] = 0;
 }
 
 // golib_run runs one case: its trees, one after the other, on the thread

@@ -17,8 +17,8 @@ struct thunk {
 enum golib_kind {
 	GOLIB_GO, GOLIB_C, GOLIB_PYTHON, GOLIB_STACK, GOLIB_THREAD, GOLIB_TOGETHER, GOLIB_EXPORT,
 	// Leaves that only a Go frame can do.
-	GOLIB_GC, GOLIB_PANIC, GOLIB_GROW, GOLIB_YIELD, GOLIB_TRACEBACK, GOLIB_CENSUS,
-	GOLIB_GOEXIT, GOLIB_LOCK, GOLIB_UNLOCK, GOLIB_BLOCK, GOLIB_WAKE,
+	GOLIB_GC, GOLIB_PANIC, GOLIB_GROW, GOLIB_YIELD, GOLIB_TRACEBACK,
+	GOLIB_GOEXIT, GOLIB_LOCKTHREAD, GOLIB_BLOCK, GOLIB_WAKE,
 	// Leaves that only C can do.
 	GOLIB_SIGNAL, GOLIB_SETRLIMIT,
 };
@@ -118,6 +118,8 @@ void golib_fault(const char *what);
 int golib_wants(const char *what);
 void golib_set_ready(void);
 void golib_wait_ready(void);
+
+void golib_may_be_signalled(struct golib_thread *self);
 
 void callGoWithVariousStack(int p);
 

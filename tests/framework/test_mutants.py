@@ -6,6 +6,7 @@ The suite itself is not run here; where pytest is, it is asked for something sma
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -244,6 +245,10 @@ def test_the_functions_of_the_change_are_all_mutated(go: Toolchain) -> None:
         assert mutant.texts(go), mutant.id
 
 
+def test_every_generated_mutant_called_equivalent_exists(go: Toolchain) -> None:
+    assert set(mutants.equivalents()) <= {mutant.id for mutant in mutants.generated(go)}
+
+
 # What is a kill.
 
 
@@ -292,6 +297,9 @@ KILL = Failure("tests/runtime/test_x.py::test_y", "divergence: restored lo", "lo
 def tagged(name: str, **properties: Any) -> Mutant:
     """One that tells its name to the suite below."""
     return with_edit(RESTORE, f"{RESTORE}\t// mutant {name}\n", name=name, **properties)
+
+
+real_build = build.build
 
 
 class Suite:
@@ -363,18 +371,25 @@ def test_the_verdicts(suite: Suite, judge: Judging) -> None:
 
 
 def test_a_mutant_that_does_not_compile_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, go: Toolchain, tmp_path: Path
+    suite: Suite, judge: Judging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mutate, "run_stage", Suite().run_stage)
-    state = State(tmp_path / "some.jsonl")
-    broken = with_edit(RESTORE, "no Go\n")
-    (row,) = Judge(go, state, None, deepstack=False).judge_all([broken], prove=False)
+    def compile_in_the_users_cache(toolchain: Toolchain, **options: Any) -> None:
+        # An empty one, as the tool takes, would compile half a minute before it came to the mutant.
+        os.environ.pop("GOCACHE", None)
+        if "overlay" in options:
+            real_build(toolchain, **options)
+
+    monkeypatch.setattr(build, "build", compile_in_the_users_cache)
+    (row,) = judge(with_edit(RESTORE, "no Go\n"))
     assert row.verdict == "DOES NOT COMPILE"
     assert "cgocall.go" in row.detail
 
 
-def test_a_suite_that_fails_unmutated_judges_none(suite: Suite, judge: Judging) -> None:
-    suite.answers = {"unmutated": KILL}
+@pytest.mark.parametrize("answer", [KILL, Stop("pytest ended with 4: lo is 1, expected 2")])
+def test_a_suite_that_fails_unmutated_judges_none(
+    suite: Suite, judge: Judging, answer: Failure | Stop
+) -> None:
+    suite.answers = {"unmutated": answer}
     with pytest.raises(Stop, match=r"fails without a mutant.*lo is 1, expected 2"):
         judge(tagged("caught"))
     assert suite.judged() == ["unmutated"]

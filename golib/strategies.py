@@ -1,0 +1,208 @@
+"""Hypothesis strategies: legal cases over every node, every kind of thread, and the world.
+
+The generator builds what is legal by construction (a panic only below a recover, a foreign stack only
+where it is free, and so on) and knows nothing of what must be true of a case: that is the model's.
+What depends on sizes is left to ``calltree.check``, as a filter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from hypothesis import assume
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from golib import calltree
+from golib.calltree import KIB, Case, Node, ThreadKind
+
+MAX_DEPTH = 7
+"""Nodes from the top of a tree to its deepest leaf; six frames deep, and a leaf."""
+MAX_THREADS = 2
+"""Threads inside threads."""
+
+MAX_NODES = 24
+"""In a case: the runtime's state depends on the stack's last few frames, and small cases are quick."""
+
+# Simple first: Hypothesis shrinks towards the beginning.
+DEPTHS = (0, 16, 512, 1 * KIB, 8 * KIB, 31 * KIB, 32 * KIB, 33 * KIB, 40_000, 100_000)
+TIMES = (1, 1, 1, 1, 2, 3, 20)
+STACKS = (0, 1024 * KIB, 256 * KIB, 128 * KIB, 64 * KIB, 16 * 1024 * KIB)
+GROWTH = (4 * KIB, 64 * KIB, 300 * KIB)
+LIMITS = (None, None, None, 1024 * KIB, 256 * KIB, calltree.UNLIMITED)
+NEW_LIMITS = (8192 * KIB, 64 * 1024 * KIB, 1024 * KIB)
+BODY = (1, 1, 1, 2, 2, 0, 3)
+
+# How often each kind is drawn where it may stand.
+_FRAMES = ("Go", "Go", "Go", "Go", "C", "C", "Stack", "Stack", "Python", "Thread", "Together")
+_GO_LEAVES = ("GC", "Yield", "Grow", "Traceback", "LockThread", "Block", "Wake", "Export")
+_C_LEAVES = ("Export", "Signal", "Setrlimit")
+
+
+@dataclass(frozen=True)
+class _Here:
+    """Where a node is to stand."""
+
+    frame: str  # "go", "c" or "python"
+    depth: int = 1
+    recovers: bool = False  # a panic here is recovered, with no Python frame between
+    exits: bool = False  # a Goexit here is legal: a thread that Go made, no Python frame between
+    regions: tuple[int, ...] = calltree.REGIONS  # foreign stacks that are free
+    threads: int = 0
+    signals: tuple[str, ...] = ()  # what a Signal leaf may send
+    repeated: bool = False  # below a frame that repeats its body: one such is enough
+
+    def below(self, frame: str, **changes: object) -> _Here:
+        changes = {"depth": self.depth + 1, **changes}
+        return dataclasses.replace(self, frame=frame, **changes)  # type: ignore[arg-type]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What may be drawn here."""
+        leaves: tuple[str, ...] = {"go": _GO_LEAVES, "c": _C_LEAVES}.get(self.frame, ("Export",))
+        if self.frame == "go":
+            leaves += ("Panic",) * 4 * self.recovers + ("Goexit",) * 4 * self.exits
+        if not self.signals:
+            leaves = tuple(kind for kind in leaves if kind != "Signal")
+        if self.depth >= MAX_DEPTH:
+            return leaves
+        without = {"Stack"} if not self.regions else set()
+        if self.threads >= MAX_THREADS or self.depth + 1 >= MAX_DEPTH:
+            without |= {"Thread", "Together"}
+        return tuple(kind for kind in _FRAMES if kind not in without) + leaves
+
+
+def cases(
+    *, bounds: Sequence[calltree.Bounds] = ("real", "hidden", "absent"), worlds: bool = True
+) -> SearchStrategy[Case]:
+    """Legal cases.  ``worlds=False``: only the bounds vary."""
+    return _cases(tuple(bounds), worlds)
+
+
+@st.composite
+def _cases(draw: DrawFn, bounds: tuple[calltree.Bounds, ...], worlds: bool) -> Case:
+    chosen = draw(_one_of(bounds))
+    on: tuple[str, ...] = ()
+    stack_limit: int | str | None = None
+    godebug, arriving = "", ""
+    if worlds and draw(_one_of((False, False, False, True))):
+        on = tuple(switch for switch in calltree.SWITCHES if draw(st.booleans()))
+        stack_limit = draw(_one_of(LIMITS))
+        godebug = draw(_one_of(calltree.GODEBUGS))
+        arriving = draw(_one_of(("", "", *_deliverable(on))))
+    here = _Here("c", signals=_deliverable(on))
+    grower = _Grower(draw)
+    trees = [grower.node(here) for _ in range(draw(_one_of((1, 1, 2, 3))))]
+    case = Case(*trees, bounds=chosen, stack_limit=stack_limit, godebug=godebug, on=on, signals=arriving)
+    try:
+        calltree.check(case)
+    except calltree.IllegalCase:
+        assume(False)
+    return case
+
+
+@cache
+def _one_of(values: tuple[Any, ...]) -> SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+def _deliverable(on: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in calltree.SIGNALS if calltree.NEEDS.get(name, "") in ("", *on))
+
+
+class _Grower:
+    """Draws nodes until the case has as many as it may have."""
+
+    def __init__(self, draw: DrawFn) -> None:
+        self._draw = draw
+        self._left = MAX_NODES
+
+    def _pick(self, values: tuple[Any, ...]) -> Any:
+        return self._draw(_one_of(values))
+
+    def body(self, here: _Here, sizes: tuple[int, ...] = BODY) -> list[Node]:
+        count = min(self._pick(sizes), self._left)
+        return [self.node(here) for _ in range(count)]
+
+    def node(self, here: _Here) -> Node:
+        self._left -= 1
+        kind = self._pick(here.kinds)
+        match kind:
+            case "Go":
+                return self._go(here)
+            case "C":
+                stack, times = self._pick(DEPTHS), 1 if here.repeated else self._pick(TIMES)
+                body = self.body(here.below("c", repeated=here.repeated or times > 1))
+                return calltree.C(*body, stack=stack, times=times)
+            case "Python":
+                # Panics and exits that cross Python are for a thread that does nothing else afterwards.
+                return calltree.Python(*self.body(here.below("python", recovers=False, exits=False)))
+            case "Stack":
+                region = self._pick(tuple(sorted(here.regions, key=abs)))
+                rest = tuple(number for number in here.regions if number != region)
+                return calltree.Stack(*self.body(here.below("c", regions=rest)), region=region)
+            case "Thread":
+                return self._thread(here)
+            case "Together":
+                return self._together(here)
+            case "Export":
+                return self._export(here)
+            case "Signal":
+                return calltree.Signal(name=self._pick(here.signals))
+            case "Setrlimit":
+                return calltree.Setrlimit(stack=self._pick(NEW_LIMITS))
+            case "Grow":
+                return calltree.Grow(stack=self._pick(GROWTH))
+        return calltree.NODES[kind]()
+
+    def _go(self, here: _Here) -> Node:
+        made = self._guarded(here, exits=here.exits)
+        return calltree.Go(*made.pop("body"), **made)
+
+    def _guarded(self, here: _Here, exits: bool) -> dict[str, Any]:
+        """What a Go frame is made of."""
+        recover = self._pick((False, True))
+        body = self.body(here.below("go", recovers=here.recovers or recover, exits=exits))
+        deferred: list[Node] = []
+        if recover or self._pick((False,) * 7 + (True,)):
+            # What is deferred may panic again where a frame above recovers it, and must not exit.
+            below = here.below("go", exits=False, depth=min(here.depth + 3, MAX_DEPTH))
+            deferred = self.body(below, (0, 1, 1, 2))
+        return {"body": body, "recover": recover, "deferred": tuple(deferred)}
+
+    def _thread(self, here: _Here) -> Node:
+        kinds: tuple[ThreadKind, ...] = ("native", "python", "memory")
+        if here.frame == "go":
+            kinds += ("go", "go")
+        kind = self._pick(kinds)
+        inside = dataclasses.replace(here, recovers=False, exits=False, threads=here.threads + 1)
+        if kind == "go":
+            made = self._guarded(inside, exits=True)
+            return calltree.Thread(*made.pop("body"), kind=kind, **made)
+        below = inside.below("python" if kind == "python" else "c")
+        return calltree.Thread(*self.body(below), kind=kind, stack=self._pick(STACKS))
+
+    def _together(self, here: _Here) -> Node:
+        count = self._pick((2, 3))
+        free = sorted(here.regions, key=abs)
+        threads = []
+        for number in range(count):
+            # No two of them on the same foreign stack.
+            own = here.below(here.frame, regions=tuple(free[number::count]))
+            self._left -= 1
+            threads.append(self._thread(own))
+        return calltree.Together(*threads)
+
+    def _export(self, here: _Here) -> Node:
+        names: tuple[tuple[str, int], ...] = (("GoEmpty", 0), ("GoF", 0), *_VARIOUS)
+        if here.recovers:
+            names += (("GoF", 1),)
+        name, p = self._pick(names)
+        return calltree.Export(name=name, p=p)
+
+
+_VARIOUS = (("callGoWithVariousStackAndGoFrame", 0), ("callGoWithVariousStackAndGoFrame", 1))

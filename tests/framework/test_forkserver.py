@@ -1,0 +1,412 @@
+"""The fork server: what it is, and that nothing outlives whoever asked for it.
+
+Ends are waited for by pidfd, so that nothing here depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import resource
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from broken import Break, breaking
+
+from golib import C, Case, Go, Stack, Thread
+from golib.calltree import KIB, REGION, REGIONS
+from golib.child import Request
+from golib.door import Servers, Subject, fields_of, servers
+from golib.forkserver import ForkServer, ServerError, World
+from golib.outcome import Kind
+from golib.trace import Phase
+
+SECONDS = 60
+"""For the end of a process that has been told to end: only a broken golib needs them."""
+SHORT = 0.3
+"""Seconds until a case that never ends is a hang."""
+
+ROOT = Path(__file__).parents[2]
+
+
+def ended(pid: int) -> bool:
+    """Whether a process comes to its end (a zombie has)."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([fd], [], [], SECONDS)[0])
+    finally:
+        os.close(fd)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def descriptors(pid: int | str) -> list[str]:
+    """What a process's descriptors stand for."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.append(str(entry.readlink()))
+        except FileNotFoundError:  # the one by which the folder was read
+            continue
+    return sorted(found)
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    """One of the test's own, for it may come to harm."""
+    server = ForkServer(World())
+    yield server
+    server.close()
+
+
+def request(subject: Subject, *cases: Case, timeout: float = SECONDS) -> Request:
+    return Request(str(subject.library.path), fields_of(subject.library), cases, timeout)
+
+
+class Fifo:
+    """Where a case of the twin tells the pid of its process once it hangs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "fifo"
+        os.mkfifo(self.path)
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def pid(self) -> int:
+        """Waits for it."""
+        assert select.select([self.fd], [], [], SECONDS)[0], "the case did not come to its hang"
+        return int(os.read(self.fd, 100))
+
+
+@pytest.fixture
+def fifo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fifo]:
+    fifo = Fifo(tmp_path)
+    monkeypatch.setenv("GOLIB_TEST_FIFO", str(fifo.path))
+    yield fifo
+    os.close(fifo.fd)
+
+
+HANGS = Case(Go(breaking(Break.TELL_AND_HANG)))
+
+# What it is.
+
+
+def test_it_is_one_thread_and_never_loads_go(server: ForkServer, subject: Subject) -> None:
+    for _ in range(3):
+        assert server.run(request(subject, Case(Go(C(Go()))))).status == 0
+    assert len(list(Path(f"/proc/{server.pid}/task").iterdir())) == 1
+    mapped = Path(f"/proc/{server.pid}/maps").read_text()
+    assert str(subject.library.path) not in mapped
+    assert "libgolib" not in mapped
+
+
+def test_it_imports_only_what_a_fork_can_bear(server: ForkServer) -> None:
+    # Whatever a third-party package starts or opens, each child would inherit.
+    mapped = Path(f"/proc/{server.pid}/maps").read_text()
+    assert "site-packages" not in mapped
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import sys, golib.forkserver; print(*sys.modules)"],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {
+        "pytest",
+        "_pytest",
+        "elftools",
+        "filelock",
+        "hypothesis",
+        "xdist",
+        "asyncio",
+        "logging",
+    }
+    ours = {name for name in done.stdout.split() if name.startswith("golib.")}
+    assert ours == {f"golib.{name}" for name in ("forkserver", "child", "binding", "trace", "calltree")}
+
+
+def test_it_is_in_a_session_of_its_own(server: ForkServer) -> None:
+    # Ctrl-C goes to the terminal's group: the server must live to clean up.
+    assert os.getsid(server.pid) == server.pid != os.getsid(0)
+
+
+def test_one_for_each_world_started_when_needed(subject: Subject) -> None:
+    ours = Servers()
+    try:
+        for case in Case(Go()), Case(C()), Case(Go(), bounds="hidden"):
+            ours.run(World.of(case), request(subject, case))
+        assert len(ours._servers) == 1
+        case = Case(Go(), stack_limit=1024 * KIB)
+        ours.run(World.of(case), request(subject, case))
+        assert len({server.pid for server in ours._servers.values()}) == 2
+        pids = [server.pid for server in ours._servers.values()]
+    finally:
+        ours.close()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids), "close() returns when they are gone"
+
+
+# What reaches the child.
+
+
+@pytest.mark.parametrize("limit", [256 * KIB, 1024 * KIB, 64 * 1024 * KIB])
+def test_the_stack_limit_reaches_the_child(broken: Subject, limit: int) -> None:
+    lo, hi = broken.run(Case(Go(), stack_limit=limit)).events[-1].told
+    assert limit - 256 * KIB < hi - lo <= limit
+
+
+def test_an_unlimited_stack_reaches_the_child(broken: Subject) -> None:
+    said = broken.run(Case(breaking(Break.LIMITS), stack_limit="unlimited")).stderr
+    assert said == f"core 0 stack {resource.RLIM_INFINITY}\n"
+
+
+def test_where_nothing_is_said_the_limit_is_the_parents(broken: Subject) -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    assert broken.run(Case(breaking(Break.LIMITS))).stderr == f"core 0 stack {soft}\n"
+
+
+def test_godebug_reaches_go(subject: Subject) -> None:
+    said = subject.run(Case(Go(), godebug="inittrace=1")).stderr
+    assert re.search(r"^init runtime @", said, re.MULTILINE)
+    assert subject.run(Case(Go())).stderr == ""
+
+
+def test_the_users_settings_for_go_do_not(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    # They would change what is judged: GOGC=off, for one, takes the GC out of the suite.
+    monkeypatch.setenv("GODEBUG", "inittrace=1")
+    monkeypatch.setenv("GOTRACEBACK", "none")
+    server = ForkServer(World())
+    try:
+        assert server.run(request(subject, Case(Go()))).stderr == ""
+        environment = Path(f"/proc/{server.pid}/environ").read_text()
+    finally:
+        server.close()
+    assert "GODEBUG" not in environment
+    assert "GOTRACEBACK" not in environment
+
+
+def test_a_child_makes_no_core_file(broken: Subject) -> None:
+    assert "core 0 " in broken.run(Case(breaking(Break.LIMITS))).stderr
+    for action in Break.ABORT, Break.SEGFAULT, Break.THROW:
+        status = broken.run(Case(Go(breaking(action)))).status
+        assert os.WIFSIGNALED(status)
+        assert not os.WCOREDUMP(status)
+
+
+def test_foreign_stacks_lie_below_all_threads_and_above_the_main_one(subject: Subject) -> None:
+    body = tuple(Stack(C(), region=region) for region in REGIONS)
+    case = Case(
+        C(), *body, Thread(C(), kind="native"), Thread(C(), kind="python"), Thread(C(), kind="memory")
+    )
+    outcome = subject.run(case)
+    assert outcome.kind is Kind.PASSED
+    placed = {item.number: item for item in case.walk()}
+    numbered = {number: item.node for number, item in placed.items()}
+    foreign: dict[int, int] = {}
+    threads: list[int] = []
+    main = 0
+    for event in outcome.events:
+        parent = placed[event.node].parent
+        above = numbered[parent] if parent is not None else None
+        if event.phase is Phase.ENTERED and isinstance(numbered[event.node], C):
+            if isinstance(above, Stack):
+                foreign[above.region] = event.sp
+            elif isinstance(above, Thread):
+                threads.append(event.sp)
+            else:
+                main = event.sp
+    assert sorted(foreign) == sorted(REGIONS)
+    assert len(threads) == 3
+    assert all(sp < min(*threads, main) for region, sp in foreign.items() if region < 0)
+    assert all(sp > main > max(threads) for region, sp in foreign.items() if region > 0)
+    in_order = [foreign[region] for region in sorted(REGIONS)]
+    assert in_order == sorted(in_order) or in_order[:4] == sorted(in_order[:4], reverse=True)
+    near = sorted(foreign.values())
+    assert all(high - low >= REGION for low, high in itertools.pairwise(near))
+
+
+# What is left.
+
+
+def test_many_cases_leave_nothing_behind(subject: Subject, server: ForkServer) -> None:
+    case = request(subject, Case(Go(C(Go()))))
+    server.run(case)
+    before = len(descriptors("self")), descriptors(server.pid), children(os.getpid())
+    for _ in range(200):
+        assert server.run(case).status == 0
+    assert (len(descriptors("self")), descriptors(server.pid), children(os.getpid())) == before
+    assert children(server.pid) == []
+
+
+def test_hangs_and_deaths_leave_nothing_behind(broken: Subject, server: ForkServer) -> None:
+    server.run(request(broken, Case(Go())))
+    before = len(descriptors("self")), descriptors(server.pid)
+    for action in Break.ABORT, Break.HANG, Break.KILLED, Break.FLOOD, Break.FORK, Break.FLOOD_AND_HANG:
+        server.run(
+            request(broken, Case(Go(breaking(action))), timeout=SHORT if "HANG" in action.name else SECONDS)
+        )
+    assert (len(descriptors("self")), descriptors(server.pid)) == before
+    assert children(server.pid) == []
+
+
+def test_a_closed_server_gives_back_all_it_had() -> None:
+    before = descriptors("self")
+    for _ in range(3):
+        server = ForkServer(World())
+        server.close()
+        assert not Path(f"/proc/{server.pid}").exists()
+    assert descriptors("self") == before
+
+
+@pytest.mark.parametrize("action", [Break.FORK, Break.FORK_AND_HANG], ids=lambda action: action.name)
+def test_what_a_child_leaves_running_is_killed(broken: Subject, action: Break) -> None:
+    outcome = broken.run(Case(Go(breaking(action))), timeout=1.0)
+    said = re.search(r"left (\d+) behind", outcome.stderr)
+    assert said
+    assert ended(int(said[1]))
+
+
+@pytest.mark.xfail(
+    reason="forkserver kills the child's process group only; it could be PR_SET_CHILD_SUBREAPER and kill all"
+)
+def test_what_a_child_leaves_running_in_another_session_is_killed(broken: Subject) -> None:
+    outcome = broken.run(Case(Go(breaking(Break.ESCAPE))))
+    said = re.search(r"left (\d+) behind", outcome.stderr)
+    assert said
+    pid = int(said[1])
+    fd = os.pidfd_open(pid)
+    try:
+        assert select.select([fd], [], [], 1)[0]
+    finally:
+        os.close(fd)
+        os.kill(pid, signal.SIGKILL)
+
+
+PARENT = """\
+import json, sys
+from pathlib import Path
+import golib
+from golib import C, Case, Go
+from golib.build import Library
+subject = golib.open(Library.from_json(json.load(sys.stdin)))
+subject.run(golib.parse(sys.argv[1]))
+"""
+
+
+def parent_of(subject: Subject, case: Case) -> subprocess.Popen[str]:
+    """A process that runs the case, as pytest does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, repr(case)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    json.dump(subject.library.to_json(), process.stdin)
+    process.stdin.close()
+    return process
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_when_the_process_that_asked_dies_nobody_is_left(broken: Subject, fifo: Fifo, name: str) -> None:
+    process = parent_of(broken, HANGS)
+    try:
+        child = fifo.pid()
+        [server] = children(process.pid)
+        assert children(server) == [child]
+        process.send_signal(signal.Signals[name])
+        assert ended(process.pid)
+        assert ended(child)
+        assert ended(server)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def killed_in_mid_case(run: Callable[[], object], fifo: Fifo, victim: Callable[[], int]) -> tuple[int, int]:
+    """Runs in a thread what hangs, and kills the victim then. Returns the child and the victim."""
+    pids: list[int] = []
+
+    def kill() -> None:
+        pids.append(fifo.pid())
+        pids.append(victim())
+        os.kill(pids[1], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    run()
+    killer.join()
+    return pids[0], pids[1]
+
+
+def test_a_server_that_was_killed_is_our_fault_and_takes_its_child_along(broken: Subject, fifo: Fifo) -> None:
+    server = ForkServer(World())
+
+    def run() -> None:
+        with pytest.raises(ServerError, match=r"^the fork server for World\(.*\) died$"):
+            server.run(request(broken, HANGS))
+
+    try:
+        child, victim = killed_in_mid_case(run, fifo, lambda: server.pid)
+    finally:
+        server.close()
+    assert ended(child)
+    assert ended(victim)
+
+
+def test_the_next_case_gets_a_new_server(subject: Subject) -> None:
+    assert subject.run(Case(Go())).kind is Kind.PASSED
+    world = World()
+    first = servers()._servers[world].pid
+    os.kill(first, signal.SIGKILL)
+    assert ended(first)
+    with pytest.raises(ServerError):
+        subject.run(Case(Go()))
+    assert subject.run(Case(Go())).kind is Kind.PASSED
+    assert servers()._servers[world].pid != first
+
+
+def test_a_child_killed_from_outside_is_a_signal_and_the_server_lives(broken: Subject, fifo: Fifo) -> None:
+    server = ForkServer(World())
+    statuses: list[int] = []
+    child: list[int] = []
+
+    def kill() -> None:
+        child.append(fifo.pid())
+        os.kill(child[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        statuses.append(server.run(request(broken, HANGS)).status)
+        killer.join()
+        statuses.append(server.run(request(broken, Case(Go()))).status)
+    finally:
+        server.close()
+    assert statuses == [signal.SIGKILL, 0]
+
+
+def test_a_server_that_cannot_start_is_our_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = descriptors("self")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(ServerError, match=r"^the fork server for World\(.*\) died at its start$"):
+        ForkServer(World())
+    assert descriptors("self") == before
+
+
+def test_several_cases_in_a_row_share_a_child(subject: Subject, server: ForkServer) -> None:
+    ended_ = server.run(request(subject, Case(Go()), Case(C(Go())), Case(Go())))
+    assert (ended_.status, ended_.record.finished) == (0, 3)
+    assert len({event.tid for event in ended_.record.events}) == 1

@@ -1,0 +1,409 @@
+"""Each kind of outcome is reached by a child that really ends so, through the ordinary door.
+
+The ways to die are those of the bridge's broken twin (broken.py).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from broken import FLOOD_LINE, FLOOD_LINES, Break, breaking, edited, overlay_of
+
+import golib
+from golib import GC, C, Case, Go, Panic, Stack, Thread
+from golib.build import build
+from golib.door import Subject
+from golib.forkserver import HEAD, TAIL
+from golib.outcome import FRAMES, Kind, Outcome, judge, normalise, wait_status
+from golib.toolchain import Toolchain, resolve
+from golib.trace import CAPACITY, HARNESS_STATUS, Ended, Phase, Record
+
+SHORT = 0.3
+"""Seconds until a case that will never end is a hang."""
+PLENTY = 60.0
+"""Seconds for a case that ends: only a broken golib needs them."""
+NESTED = Case(Go(C(Go(), C(Go(), stack=40_000), Go())), bounds="hidden")
+"""go#68285's proof: an inner callback below all that an estimate for the outer one claims."""
+
+
+def broken_off(subject: Subject, action: Break, *, in_go: bool = False, timeout: float = PLENTY) -> Outcome:
+    """What a case comes to in which the twin does that: on the plain thread, or below a Go frame."""
+    frame = breaking(action)
+    return subject.run(Case(Go(frame) if in_go else frame), timeout)
+
+
+def passes(subject: Subject) -> bool:
+    """Whether the next case is none the worse."""
+    return subject.run(Case(Go(C(Go()))), PLENTY).kind is Kind.PASSED
+
+
+# Every kind, by a real end.
+
+
+def test_a_case_that_comes_to_its_end_passed(subject: Subject) -> None:
+    outcome = subject.run(Case(Go(C(Go()))))
+    assert (outcome.kind, outcome.status, outcome.divergences) == (Kind.PASSED, 0, ())
+    assert outcome.stderr == ""
+
+
+def test_the_twin_is_honest_until_it_is_told_otherwise(broken: Subject) -> None:
+    # Else the tests below would show what the overlay does, not what golib makes of it.
+    outcome = broken.run(Case(Go(C(Go(), stack=40_000))))
+    assert (outcome.kind, outcome.divergences) == (Kind.PASSED, ())
+
+
+@pytest.mark.parametrize("in_go", [False, True], ids=["in-C", "below-Go"])
+@pytest.mark.parametrize(
+    ("action", "kind", "headline", "ended"),
+    [
+        (Break.EXIT_0, Kind.LOST, "exit status 0 before the case had come to its end", "exit status 0"),
+        (Break.EXIT_2, Kind.FATAL, "exit status 2 without a word", "exit status 2"),
+        (Break.EXIT_3, Kind.HARNESS, "the child gave up without saying why", "exit status 3"),
+        (Break.KILLED, Kind.SIGNAL, "died by SIGKILL", "SIGKILL"),
+        (Break.ABORT, Kind.SIGNAL, "died by SIGABRT", "SIGABRT"),
+        (Break.PANIC, Kind.FATAL, "panic: panic", "SIGABRT"),
+        (Break.THROW, Kind.FATAL, "fatal error: sync: unlock of unlocked mutex", "SIGABRT"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Break) else "",
+)
+def test_a_death_is_told_by_what_it_said_and_how_it_ended(
+    broken: Subject, action: Break, kind: Kind, headline: str, ended: str, in_go: bool
+) -> None:
+    outcome = broken_off(broken, action, in_go=in_go)
+    assert (outcome.kind, outcome.headline, outcome.ended) == (kind, headline, ended)
+    assert (outcome.signature.kind, outcome.signature.headline) == (kind.value, normalise(headline))
+    assert outcome.divergences == ()
+    # The trace outlives the death: the frame that broke off had been entered.
+    last = outcome.events[-1]
+    assert (last.phase, last.in_go, last.node) == (Phase.ENTERED, False, int(in_go))
+    assert passes(broken)
+
+
+def test_a_segfault_in_c_that_go_has_no_part_in_is_a_signal(broken: Subject) -> None:
+    outcome = broken_off(broken, Break.SEGFAULT)
+    assert (outcome.kind, outcome.headline, outcome.stderr) == (Kind.SIGNAL, "died by SIGSEGV", "")
+
+
+def test_a_segfault_in_c_below_a_go_frame_is_told_in_gos_words(broken: Subject) -> None:
+    # Go reports it, then raises SIGQUIT for its other threads and dies of that.
+    outcome = broken_off(broken, Break.SEGFAULT, in_go=True)
+    assert (outcome.kind, outcome.headline) == (Kind.FATAL, "SIGSEGV: segmentation violation")
+    assert outcome.ended == "SIGQUIT"
+    assert outcome.signature.frames[0] == "runtime.cgocall"
+
+
+@pytest.mark.parametrize("in_go", [False, True], ids=["in-C", "below-Go"])
+def test_a_case_that_does_not_end_is_a_hang(broken: Subject, in_go: bool) -> None:
+    outcome = broken_off(broken, Break.HANG, in_go=in_go, timeout=SHORT)
+    assert (outcome.kind, outcome.headline) == (Kind.HANG, "it did not come to its end in time")
+    assert os.WIFSIGNALED(outcome.status)
+    assert passes(broken)
+
+
+@pytest.mark.xfail(
+    reason="forkserver sends SIGQUIT, which Go does not handle in a c-shared library; SIGSEGV would do"
+)
+@pytest.mark.parametrize("action", [Break.HANG, Break.HANG_IN_GO], ids=lambda action: action.name)
+def test_a_hang_shows_where_go_stood(broken: Subject, action: Break) -> None:
+    outcome = broken_off(broken, action, in_go=True, timeout=1.0)
+    assert outcome.kind is Kind.HANG
+    assert "golibGo" in outcome.stderr
+    assert "runtime.cgocallback" in outcome.stderr
+
+
+def test_a_child_that_hears_no_signal_is_killed(broken: Subject) -> None:
+    outcome = broken_off(broken, Break.DEAF_HANG, timeout=SHORT)
+    assert (outcome.kind, outcome.ended) == (Kind.HANG, "SIGKILL")
+
+
+def test_what_a_thread_of_a_callback_changed_is_a_divergence(broken: Subject) -> None:
+    # C leaves a signal blocked, Go comes back with it: the mask after is not the one before.
+    outcome = broken_off(broken, Break.MASK, in_go=True)
+    assert outcome.kind is Kind.DIVERGENCE
+    assert [str(signature) for signature in outcome.signatures] == ["divergence: thread sigmask"]
+    [found] = outcome.divergences
+    assert (found.node, found.phase, found.side) == (0, Phase.AFTER, "C")
+    assert found.seen == found.expected | 1 << signal.SIGUSR2 - 1
+    assert outcome.headline == str(found)
+
+
+# Our own faults, never blamed on Go.
+
+TOO_BIG = 1 << 46
+"""Bytes: more than a process can address beside what it has."""
+
+
+@pytest.mark.parametrize("in_go", [False, True], ids=["from-C", "from-Go"])
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("native", "a native thread could not be started: Resource temporarily unavailable"),
+        ("python", "in a Python callback: RuntimeError: can't start new thread"),
+    ],
+)
+def test_a_thread_that_cannot_be_had_is_our_fault(
+    subject: Subject, kind: str, fault: str, in_go: bool
+) -> None:
+    thread = Thread(Go(), kind=kind, stack=TOO_BIG)
+    outcome = subject.run(Case(Go(thread) if in_go else thread), PLENTY)
+    assert (outcome.kind, outcome.headline) == (Kind.HARNESS, fault)
+    if kind == "python":  # swallowed by ctypes, and still on record
+        assert outcome.status == 0
+        assert "in start" in outcome.stderr
+
+
+def test_a_trace_that_is_full_is_our_fault(broken: Subject) -> None:
+    outcome = broken_off(broken, Break.FILL_TRACE)
+    assert outcome.kind is Kind.HARNESS
+    assert outcome.headline.startswith("the trace is full")
+    assert len(outcome.events) == CAPACITY
+    assert passes(broken), "what filled it must not be read again"
+
+
+def test_a_library_that_is_no_bridge_is_our_fault(subject: Subject, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    other = tmp_path / "libother.so"
+    other.write_bytes(b"no library")
+    outcome = Subject(replace(subject.library, path=other)).run(Case(Go()))
+    assert outcome.kind is Kind.HARNESS
+    assert outcome.headline == f"OSError: {other}: file too short"
+
+
+# What a child writes.
+
+
+def test_a_flood_is_drained_and_kept_up_to_a_bound(broken: Subject) -> None:
+    outcome = broken_off(broken, Break.FLOOD)
+    assert outcome.kind is Kind.PASSED
+    said = re.search(r"\n\[golib: (\d+) bytes left out\]\n", outcome.stderr)
+    assert said
+    head, tail = outcome.stderr[: said.start()], outcome.stderr[said.end() :]
+    assert (len(head), len(tail)) == (HEAD, TAIL)
+    assert head.startswith("the first line\n00000000 is a line")
+    assert tail.endswith(f"{FLOOD_LINES - 1:08} is a line of the flood\nthe last line\n")
+    written = len("the first line\n" + "the last line\n" + FLOOD_LINE * FLOOD_LINES)
+    assert int(said[1]) == written - HEAD - TAIL
+
+
+def test_a_hang_in_the_middle_of_a_flood_keeps_both_ends(broken: Subject) -> None:
+    outcome = broken_off(broken, Break.FLOOD_AND_HANG, in_go=True, timeout=2.0)
+    assert outcome.kind is Kind.HANG
+    assert outcome.stderr.startswith("the first line\n")
+    assert "the last line\n" in outcome.stderr[-TAIL:]
+    assert len(outcome.stderr) < HEAD + TAIL + 100
+
+
+# The releases' own deaths.
+
+OLD_THROW = """
+	if inside := sp > g0.stack.lo && sp <= g0.stack.hi; mp.ncgo > 0 && !inside {
+		lo, hi := g0.stack.lo, g0.stack.hi
+		g0.stack.hi = sp + 1024
+		g0.stack.lo = sp - 32*1024
+		g0.stackguard0 = g0.stack.lo + stackGuard
+		g0.stackguard1 = g0.stackguard0
+		systemstack(func() {
+			print("M ", mp.id, " procid ", mp.procid, " runtime: cgocallback with sp=", hex(sp),
+				" out of bounds [", hex(lo), ", ", hex(hi), "]\\n")
+			exit(2)
+		})
+	}
+	if !mp.isextra {
+"""
+"""What callbackUpdateSystemStack did before the change (runtime/cgocall.go, Go 1.23), but on the system
+stack: as it stood there, its own print needs more of the goroutine's stack where none may be had, and the
+process dies of "stack split at bad time" before a word is out (test_a_release_dies_in_its_own_words)."""
+
+
+@pytest.fixture(scope="module")
+def with_old_throw(
+    go_on_path: Toolchain, testrun_uid: str, tmp_path_factory: pytest.TempPathFactory
+) -> Subject:
+    folder = tmp_path_factory.mktemp("throw")
+    source = go_on_path.goroot / "src/runtime/cgocall.go"
+    name = edited(source, "\n\tif !mp.isextra {\n", OLD_THROW, folder)
+    overlay = overlay_of(folder, {"$GOROOT/src/runtime/cgocall.go": name})
+    return golib.open(build(go_on_path, overlay=overlay, session=testrun_uid))
+
+
+def test_the_removed_throw_is_recognised_where_it_is_put_back(with_old_throw: Subject) -> None:
+    outcome = with_old_throw.run(NESTED)
+    assert (outcome.kind, outcome.ended) == (Kind.FATAL, "exit status 2")
+    assert re.fullmatch(
+        r"M \d+ procid \d+ runtime: cgocallback with sp=0x\w+ out of bounds \[0x\w+, 0x\w+\]",
+        outcome.headline,
+    )
+    assert outcome.signature.headline == ("M N procid N runtime: cgocallback with sp=N out of bounds [N, N]")
+    # The bounds that it names are those of the outer callback.
+    outer = next(event for event in outcome.events if event.phase is Phase.ENTERED and event.in_go)
+    assert outcome.headline.endswith(f"[{outer.values['lo']:#x}, {outer.values['hi']:#x}]")
+    assert with_old_throw.run(Case(Go(C(Go())), bounds="hidden")).kind is Kind.PASSED
+
+
+def test_the_change_survives_what_the_old_throw_does_not(subject: Subject) -> None:
+    assert subject.run(NESTED).kind is Kind.PASSED
+
+
+@pytest.mark.parametrize(
+    ("release", "case", "ended", "headline", "frames"),
+    [
+        (
+            "1.23.4",
+            NESTED,
+            "SIGABRT",
+            "fatal error: runtime: stack split at bad time",
+            ("runtime.callbackUpdateSystemStack", "runtime.cgocallbackg", "runtime.cgocallback"),
+        ),
+        (
+            "1.22.4",
+            Case(Go(), C(Go(GC()), stack=31 * 1024), bounds="hidden"),
+            "SIGABRT",
+            "fatal error: morestack on g0",
+            ("runtime.newproc.func1",),
+        ),
+    ],
+    ids=["go68285-on-1.23.4", "go62440-on-1.22.4"],
+)
+def test_a_release_dies_in_its_own_words(
+    release: str, case: Case, ended: str, headline: str, frames: tuple[str, ...], testrun_uid: str
+) -> None:
+    [toolchain], _ = resolve([release])
+    outcome = golib.open(build(toolchain, session=testrun_uid)).run(case)
+    assert (outcome.kind, outcome.ended) == (Kind.FATAL, ended)
+    assert outcome.signature.headline == headline
+    assert outcome.signature.frames[: len(frames)] == frames
+
+
+# Evidence without a child: which of several signs decides.
+
+TREE = Case(Go())
+DIED = int(signal.SIGABRT)
+
+
+def end(
+    status: int, stderr: str = "", *, timed_out: bool = False, finished: int = 0, fault: str = ""
+) -> Ended:
+    return Ended(status, stderr, timed_out, Record((), finished, fault))
+
+
+@pytest.mark.parametrize(
+    ("ended", "kind", "headline"),
+    [
+        (end(DIED, "panic: x", fault="ours"), Kind.HARNESS, "ours"),
+        (end(0, finished=1, fault="ours"), Kind.HARNESS, "ours"),
+        (end(DIED, "panic: x", timed_out=True), Kind.HANG, "it did not come to its end in time"),
+        (end(HARNESS_STATUS << 8, "panic: x"), Kind.HARNESS, "the child gave up without saying why"),
+        (end(DIED, "panic: x"), Kind.FATAL, "panic: x"),
+        (end(DIED), Kind.SIGNAL, "died by SIGABRT"),
+        (end(0, "panic: x"), Kind.FATAL, "panic: x"),
+        (end(0), Kind.LOST, "exit status 0 before the case had come to its end"),
+        (end(0, "panic: x", finished=1), Kind.PASSED, "passed"),
+        (end(1 << 8), Kind.FATAL, "exit status 1 without a word"),
+        # It finished, and died on its way out.
+        (end(DIED, finished=1), Kind.SIGNAL, "died by SIGABRT"),
+    ],
+)
+def test_the_first_sign_decides(ended: Ended, kind: Kind, headline: str) -> None:
+    tree = Case(C()) if kind is Kind.PASSED else TREE
+    outcome = judge(tree, ended)
+    assert outcome.headline == headline or kind is Kind.PASSED
+    # A trace without events is no pass, whatever the status says.
+    assert outcome.kind is (Kind.DIVERGENCE if kind is Kind.PASSED else kind)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "headline"),
+    [
+        ("fatal: morestack on g0\n", "fatal: morestack on g0"),
+        ("panic: one\n\tpanic: two\nfatal error: three\n", "fatal error: three"),
+        ("panic: one [recovered]\n\tpanic: two\n", "panic: one [recovered]"),
+        ("it said panic: nothing\nfatal errors: none\n", ""),
+        ("runtime: newstack at f\nfatal error: g\nfatal error: h\n", "fatal error: g"),
+        ("unexpected fault address 0x10\nfatal error: fault\n", "fatal error: fault"),
+        ("SIGSEGV: segmentation violation\nPC=0x1\n", "SIGSEGV: segmentation violation"),
+        ("runtime: bad g in cgocallback\n", "runtime: bad g in cgocallback"),
+    ],
+)
+def test_gos_headline_among_its_other_words(stderr: str, headline: str) -> None:
+    assert judge(TREE, end(DIED, stderr)).headline == (headline or "died by SIGABRT")
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("sp=0xc000012 of [0x7f00AB, 0x1]", "sp=N of [N, N]"),
+        ("panic of node 12", "panic of node N"),
+        ("exit status 2 without a word", "exit status N without a word"),
+        # Numbers that are part of a name tell faults apart.
+        ("morestack on g0", "morestack on g0"),
+        ("died by SIGUSR1", "died by SIGUSR1"),
+        ("node 1, node 22", "node N, node N"),
+    ],
+)
+def test_what_differs_from_run_to_run_is_no_part_of_a_signature(text: str, normal: str) -> None:
+    assert normalise(text) == normal
+
+
+DUMP = """\
+fatal error: runtime: stack split at bad time
+
+runtime stack:
+runtime.throw({0x7f5d?, 0x0?})
+	runtime/panic.go:1067 +0x48 fp=0x7ffc sp=0x7ffc pc=0x7f5d
+runtime.newstack()
+	runtime/stack.go:1020 +0x5bd fp=0x7ffc sp=0x7ffc pc=0x7f5d
+
+goroutine 17 gp=0xc000006700 m=0 mp=0x7f5d [running, locked to thread]:
+runtime.(*_panic).nextFrame.func1(...)
+	runtime/panic.go:1 +0x1
+runtime.newstack()
+runtime/debug.(*x).f(0x1)
+main.golibGo(0x7f5d)
+runtime.morestack()
+runtime.cgocallback(0x0)
+"""
+
+
+def test_the_top_frames_of_the_runtime_are_those_it_was_in_when_it_began_to_die() -> None:
+    frames = judge(TREE, end(DIED, DUMP)).signature.frames
+    assert frames == ("runtime.newstack", "runtime.(*_panic).nextFrame.func1", "runtime/debug.(*x).f")
+    assert len(frames) == FRAMES
+
+
+def test_a_pass_or_a_harness_fault_has_no_frames() -> None:
+    assert judge(TREE, end(DIED, DUMP, fault="ours")).signature.frames == ()
+
+
+def test_a_signature_is_read_as_kind_headline_and_frames() -> None:
+    assert str(judge(TREE, end(DIED, "fatal error: at 0x12\nruntime.a()\nruntime.b()\n")).signature) == (
+        "fatal: fatal error: at N in runtime.a < runtime.b"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, "exit status 0"),
+        (2 << 8, "exit status 2"),
+        (9, "SIGKILL"),
+        (6 | 0x80, "SIGABRT"),
+        (40, "signal 40"),
+    ],
+)
+def test_a_wait_status_in_words(status: int, words: str) -> None:
+    assert wait_status(status) == words
+
+
+def test_a_divergence_before_a_death_is_kept(subject: Subject) -> None:
+    # golib-1: on the way to its death the runtime had the wrong bounds.
+    outcome = subject.run(Case(Go(Stack(Go(Panic())), recover=True)))
+    assert outcome.kind in (Kind.FATAL, Kind.DIVERGENCE)
+    if outcome.kind is Kind.FATAL:
+        assert outcome.signatures == (outcome.signature,)
+    else:
+        assert len(outcome.signatures) == len(set(outcome.signatures)) > 1
