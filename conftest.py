@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from golib.calltree import KIB, Node, Thread
+from golib.plugin import STASH
 
 DEPTHS = (
     0,
@@ -32,7 +35,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, values in (("depth", DEPTHS), ("bounds", BOUNDS), ("thread", THREADS)):
         if name in metafunc.fixturenames and name not in own:
             prefix = "depth=" if name == "depth" else ""
-            metafunc.parametrize(name, values, ids=[f"{prefix}{value}" for value in values])
+            chosen = (*values, *random_depths(metafunc.config)) if name == "depth" else values
+            metafunc.parametrize(name, chosen, ids=[f"{prefix}{value}" for value in chosen])
+
+
+def random_depths(config: pytest.Config) -> list[int]:
+    """What --depths adds: 16-byte steps up to 1 MiB, drawn from the fuzzer's seed."""
+    run = config.stash[STASH]
+    draw = random.Random(f"depths {run.seed}")
+    return sorted({16 * draw.randrange(64 * KIB) for _ in range(run.depths)} - set(DEPTHS))
 
 
 class On:

@@ -4,10 +4,11 @@ through it, so what one sees, each sees."""
 from __future__ import annotations
 
 import atexit
+import dataclasses
 from collections.abc import Sequence
 from functools import cache
 
-from golib import binding, calltree, outcome, trace
+from golib import binding, calltree, outcome, symbols, trace
 from golib.build import Library
 from golib.calltree import Case
 from golib.child import Request
@@ -92,7 +93,11 @@ class Subject:
 
     def _children(self, first: Case, cases: tuple[Case, ...], timeout: float) -> trace.Ended:
         request = Request(str(self.library.path), self._fields, cases, timeout)
-        return servers().run(World.of(first), request)
+        ended = servers().run(World.of(first), request)
+        if ended.stacks:
+            stderr = symbols.text(self.library.path, ended.stacks) + ended.stderr
+            ended = dataclasses.replace(ended, stderr=stderr)
+        return ended
 
 
 def flavour(case: Case) -> str:

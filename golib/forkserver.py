@@ -90,8 +90,9 @@ class ForkServer:
         answer = _receive(self._socket)
         if answer is None:
             raise ServerError(f"the fork server for {self.world} died")
-        status, stderr, timed_out = answer
-        return trace.Ended(status, stderr, timed_out, self._memory.read(request.fields.present))
+        status, stderr, timed_out, stacks = answer
+        record = self._memory.read(request.fields.present)
+        return trace.Ended(status, stderr, timed_out, record, stacks)
 
     def close(self) -> None:
         """Ends the server; returns when it is gone."""
@@ -167,7 +168,7 @@ def _serve(parent: socket.socket, memfd: int) -> NoReturn:
             os.close(writing)
             child.main(request, address, memory.header, regions, os.getppid())
         os.close(writing)
-        _send(parent, _watch(parent, pid, reading, request.timeout, memory))
+        _send(parent, _watch(parent, pid, reading, request, memory))
     sys.exit(0)
 
 
@@ -210,12 +211,14 @@ class _Output:
 
 
 def _watch(
-    parent: socket.socket, pid: int, reading: int, timeout: float, memory: trace.Memory
-) -> tuple[int, str, bool]:
+    parent: socket.socket, pid: int, reading: int, request: child.Request, memory: trace.Memory
+) -> tuple[int, str, bool, tuple[tuple[int, tuple[int, ...]], ...]]:
     """Waits for the child's end, and leaves nothing of its process group behind.
 
-    Each of its cases has ``timeout`` seconds; the header says how many have come to their end.
+    Each of its cases has the request's timeout; the header says how many have come to their end.
     """
+    timeout = request.timeout
+    stacks: tuple[tuple[int, tuple[int, ...]], ...] = ()
     output = _Output(reading)
     pidfd = os.pidfd_open(pid)
     poller = select.poll()
@@ -247,13 +250,27 @@ def _watch(
                 break
             timed_out = True
             deadline += GRACE
+            stacks = _stacks(pid, request.library)
+            # A Go that handles SIGQUIT prints its goroutines; in a c-shared library it does not ask for
+            # the signal (runtime/signal_unix.go, sigInstallGoHandler), and the process ends here.
             os.kill(pid, signal.SIGQUIT)
     os.close(pidfd)
     _kill(pid)  # its own group: whatever it left running
     _, status = os.waitpid(pid, 0)
     output.drain()
     os.close(reading)
-    return status, output.text(), timed_out
+    return status, output.text(), timed_out, stacks
+
+
+def _stacks(pid: int, library: str) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """What each thread of a hung child is doing, where the kernel lets us look."""
+    try:
+        with open(f"/proc/{pid}/maps") as maps:  # noqa: PTH123
+            base = next(int(line.split("-")[0], 16) for line in maps if line.rstrip().endswith(library))
+        found = binding.stacks(pid)
+    except (OSError, StopIteration):
+        return ()
+    return tuple((tid, tuple(pc - base for pc in counters)) for tid, counters in found)
 
 
 def _kill(pid: int) -> None:

@@ -66,6 +66,11 @@ def digest(drawn: Iterable[Case]) -> str:
     return hashlib.sha256("\n".join(map(repr, drawn)).encode()).hexdigest()[:16]
 
 
+def combined(digests: Iterable[str]) -> str:
+    """Of several digests, in order."""
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Finding:
     """A fault, its smallest case, and how it showed."""

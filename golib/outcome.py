@@ -204,6 +204,11 @@ _DYING = (
     *("runtime.raise", "runtime.dopanic", "runtime.crash", "runtime.dieFromSignal"),
     *("runtime.systemstack", "runtime.mcall"),
 )
+# And those by which a thread waits.
+_WAITING = (
+    *("runtime.futex", "runtime.note", "runtime.sema", "runtime.lock", "runtime.unlock", "runtime.mPark"),
+    *("runtime.stopm", "runtime.usleep", "runtime.procyield", "runtime.osyield"),
+)
 FRAMES = 3
 
 
@@ -211,4 +216,4 @@ def _runtime_frames(stderr: str) -> tuple[str, ...]:
     """The functions of the runtime on top of the first stack that Go printed, without those by which
     it dies."""
     names = (match[1] for match in _FRAME.finditer(stderr))
-    return tuple(dict.fromkeys(name for name in names if not name.startswith(_DYING)))[:FRAMES]
+    return tuple(dict.fromkeys(name for name in names if not name.startswith(_DYING + _WAITING)))[:FRAMES]

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import shlex
 import subprocess
 import uuid
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 import pytest
 
 import golib
-from golib import build, known, report, toolchain
+from golib import build, fuzz, known, report, toolchain
 from golib.build import BuildError, Library
 from golib.calltree import Case, IllegalCase, Node
 from golib.door import DEADLINE, Subject, servers
@@ -30,6 +32,8 @@ from golib.outcome import Kind, Outcome
 from golib.toolchain import SpecError, Toolchain, Unavailable
 
 STASH = pytest.StashKey["Run"]()
+FUZZED = pytest.StashKey[dict[str, Any]]()
+SEEN = pytest.StashKey[str]()
 OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
 
 
@@ -55,9 +59,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--no-known-issues", action="store_true", help="report known issues of Go as failures")
     group.addoption("--golib-json", metavar="FILE", help="write the results there")
+    group.addoption(
+        "--fuzz", metavar="N", help=f"cases that each shard of the fuzzer draws (default: {FUZZ}; 0: none)"
+    )
+    group.addoption(
+        "--fuzz-seed",
+        metavar="S",
+        default="0",
+        help="what cases and random depths are drawn from (default: 0; random: a new one, printed)",
+    )
+    group.addoption(
+        "--depths", metavar="N", help="random stack depths, added to every test that takes a depth"
+    )
+    group.addoption(
+        "--failures",
+        metavar="DIR",
+        help="where the fuzzer keeps each distinct failure, and looks first (default: in pytest's cache)",
+    )
+    group.addoption(
+        "--replay",
+        action="append",
+        default=[],
+        metavar="CASE",
+        help="run only this case: a failure's file, or a pasted expression; repeatable",
+    )
     parser.addini(
         "golib_required", "this suite is of no use without a Go: complain at once", type="bool", default=False
     )
+
+
+FUZZ = 40
+"""Cases a shard in an everyday run: all shards take some five seconds on two cores."""
+SHARDS = 16
+"""Parameters of a fuzz test, so that workers share the work."""
 
 
 @dataclass
@@ -69,6 +103,11 @@ class Run:
     session: str
     timeout: float
     overlay: Path | None
+    fuzz: int
+    seed: str
+    failures: Path
+    depths: int
+    replay: list[Case]
     missing: str = ""
     """Why there is no toolchain, in a run that did not ask for one."""
     libraries: dict[tuple[Path, str], Library] = field(default_factory=dict)
@@ -90,38 +129,40 @@ class Run:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    timeout = _seconds(config.getoption("case_timeout"))
-    overlay = _overlay(config.getoption("go_overlay"))
     handed = getattr(config, "workerinput", None)
+    run = Run(
+        toolchains=[],
+        unavailable=[],
+        session=uuid.uuid4().hex,
+        timeout=_seconds(config.getoption("case_timeout")),
+        overlay=_overlay(config.getoption("go_overlay")),
+        fuzz=_count("--fuzz", config.getoption("fuzz"), FUZZ),
+        seed=config.getoption("fuzz_seed"),
+        failures=_failures(config),
+        depths=_count("--depths", config.getoption("depths"), 0),
+        replay=[_case(text) for text in config.getoption("replay")],
+    )
+    config.stash[STASH] = run
     if handed is not None:
         ours = handed["golib"]
-        config.stash[STASH] = Run(
-            [Toolchain.from_json(data) for data in ours["toolchains"]],
-            [],
-            ours["session"],
-            timeout,
-            overlay,
-            ours["missing"],
-        )
+        run.toolchains = [Toolchain.from_json(data) for data in ours["toolchains"]]
+        run.session, run.missing, run.seed = ours["session"], ours["missing"], ours["seed"]
         return
+    if run.seed == "random":
+        run.seed = secrets.token_hex(4)
     specs = config.getoption("go")
-    missing = ""
-    toolchains: list[Toolchain] = []
-    unavailable: list[Unavailable] = []
     try:
         toolchain.check_platform()
-        toolchains, unavailable = toolchain.resolve(specs)
+        run.toolchains, run.unavailable = toolchain.resolve(specs)
     except SpecError as error:
         if specs or config.getini("golib_required"):
             raise pytest.UsageError(str(error)) from None
-        missing = str(error)
-    run = Run(toolchains, unavailable, uuid.uuid4().hex, timeout, overlay, missing)
-    config.stash[STASH] = run
+        run.missing = str(error)
     path = config.getoption("golib_json")
     try:
         run.results = report.Results(
             Path(path).absolute() if path else None,
-            [{"spec": one.spec, "version": one.version} for one in toolchains],
+            [{"spec": one.spec, "version": one.version} for one in run.toolchains],
         )
     except OSError as error:
         raise pytest.UsageError(f"--golib-json {path}: it can't be written: {error.strerror}") from None
@@ -135,6 +176,26 @@ def _seconds(text: str | None) -> float:
     if not 0 < seconds < 1e6:
         raise pytest.UsageError(f"--case-timeout {text}: it is a number of seconds above 0")
     return seconds
+
+
+def _count(option: str, text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    if not text.isdecimal() or len(text) > 9:
+        raise pytest.UsageError(f"{option} {text}: it is a number from 0")
+    return int(text)
+
+
+def _failures(config: pytest.Config) -> Path:
+    given = config.getoption("failures")
+    return Path(given).absolute() if given else config.rootpath / ".pytest_cache" / "golib-failures"
+
+
+def _case(text: str) -> Case:
+    try:
+        return fuzz.read_case(text)
+    except IllegalCase as error:
+        raise pytest.UsageError(f"--replay: {error}") from None
 
 
 def _overlay(text: str | None) -> Path | None:
@@ -155,6 +216,7 @@ def pytest_configure_node(node: Any) -> None:
         "toolchains": [one.to_json() for one in run.toolchains],
         "session": run.session,
         "missing": run.missing,
+        "seed": run.seed,
     }
 
 
@@ -165,6 +227,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     names = ", ".join(f"{run.name(one)} ({one.goroot})" for one in run.toolchains)
     libc = " ".join(platform.libc_ver())
     lines = [f"golib: {names}", f"golib: {_compiler()}, {libc}, Python {platform.python_version()}"]
+    lines.append(f"golib: fuzz seed {run.seed}, {run.fuzz} cases a shard")
     lines += [f"golib: {one.version} is not available: {one.why}" for one in run.unavailable]
     return lines
 
@@ -183,21 +246,34 @@ def _compiler() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "toolchain" not in metafunc.fixturenames:
-        return
     run = metafunc.config.stash[STASH]
-    if not run.toolchains:
-        if not hasattr(metafunc.config, "workerinput"):
+    if "toolchain" in metafunc.fixturenames:
+        if not run.toolchains and not hasattr(metafunc.config, "workerinput"):
             raise pytest.UsageError(run.missing)
-        metafunc.parametrize("toolchain", [run.missing], ids=["no-go"], scope="session", indirect=True)
-        return
-    metafunc.parametrize(
-        "toolchain",
-        run.toolchains,
-        ids=[run.name(one) for one in run.toolchains],
-        scope="session",
-        indirect=True,
-    )
+        ids = [run.name(one) for one in run.toolchains] or ["no-go"]
+        metafunc.parametrize(
+            "toolchain", run.toolchains or [run.missing], ids=ids, scope="session", indirect=True
+        )
+    if "shard" in metafunc.fixturenames:
+        off = [pytest.param(0, id="off", marks=pytest.mark.skip(reason="--fuzz 0 turns the fuzzer off"))]
+        shards = [pytest.param(number, id=f"shard={number}") for number in range(SHARDS)]
+        metafunc.parametrize("shard", shards if run.fuzz else off)
+    if "replayed" in metafunc.fixturenames:
+        none = [pytest.param(None, id="none", marks=pytest.mark.skip(reason="--replay names no case"))]
+        metafunc.parametrize(
+            "replayed",
+            run.replay or none,
+            ids=None if not run.replay else [f"{n}" for n in range(len(run.replay))],
+        )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --replay, nothing else runs; without it, what would replay is not there."""
+    replay = bool(config.stash[STASH].replay)
+    chosen = [item for item in items if ("replayed" in getattr(item, "fixturenames", ())) == replay]
+    if len(chosen) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
 
 
 @pytest.fixture(scope="session", name="toolchain")
@@ -317,6 +393,52 @@ def check(bridge: Bridge, request: pytest.FixtureRequest) -> Check:
     return Check(bridge, issues, request)
 
 
+class Fuzz:
+    """Searches one shard for the case that breaks Go."""
+
+    def __init__(self, bridge: Bridge, run: Run, issues: Sequence[KnownIssue], node: pytest.Item) -> None:
+        self._bridge, self._run, self._issues, self._node = bridge, run, issues, node
+
+    def __call__(self, shard: int) -> None:
+        """Ends the test unless every case passed: xfail where only known issues were seen."""
+        run, bridge = self._run, self._bridge
+        name = run.name(bridge.toolchain)
+        failures = fuzz.Failures(run.failures)
+        before = failures.cases(name)[shard::SHARDS]
+        drawn = fuzz.generate(run.fuzz, f"{run.seed} {name} {shard}")
+        fuzzer = fuzz.Fuzzer(bridge.subject, bridge.toolchain.version, self._issues, run.timeout)
+        search = fuzzer.search([*before, *drawn])
+        data = {"ran": search.ran, "digest": fuzz.digest(drawn), "known": dict(search.known)}
+        self._node.stash[FUZZED] = data
+        if search.findings:
+            parts = []
+            for finding in search.findings:
+                path = failures.keep(finding, name)
+                verdict = known.verdict(finding.outcome, bridge.toolchain.version, self._issues)
+                again = shlex.join(["pytest", "--replay", str(path), "--go", bridge.toolchain.spec])
+                parts.append(
+                    f"{finding.count} of {search.ran} cases came to this; the smallest has "
+                    f"{finding.case.size()} nodes and shows it at a rate of {finding.rate:g}\n"
+                    + report.failure(finding.outcome, verdict, name, again)
+                )
+                self._node.stash.setdefault(OUTCOMES, []).append((finding.outcome, verdict))
+            pytest.fail("\n\n".join(parts), pytrace=False)
+        if search.unconfirmed:
+            lines = [f"{signature}\n    {case!r}" for signature, case in search.unconfirmed.items()]
+            pytest.fail("seen once, and not again:\n" + "\n".join(lines), pytrace=False)
+        if search.known:
+            self._node.stash[SEEN] = ", ".join(sorted(search.known))
+            pytest.xfail(self._node.stash[SEEN])
+
+
+@pytest.fixture(name="fuzz")
+def _fuzz(bridge: Bridge, request: pytest.FixtureRequest) -> Fuzz:
+    """``fuzz(shard)`` draws cases, runs them, and reduces what fails."""
+    config = request.config
+    issues = () if config.getoption("no_known_issues") else known.shipped()
+    return Fuzz(bridge, config.stash[STASH], issues, request.node)
+
+
 # Reporting.
 
 
@@ -339,6 +461,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
             "headline": report.headline(outcome, verdict) if outcome.kind is not Kind.PASSED else "",
         }
         data["issue"] = ", ".join(verdict.issues) or None
+    data["issue"] = data["issue"] or item.stash.get(SEEN, None)
+    data["fuzz"] = item.stash.get(FUZZED, None)
     made.golib = data  # type: ignore[attr-defined]
     return made
 
@@ -349,6 +473,7 @@ class _Controller:
     def __init__(self, config: pytest.Config, results: report.Results) -> None:
         self._run = config.stash[STASH]
         self._results = results
+        self._searched: dict[str, dict[str, Any]] = defaultdict(dict)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = getattr(report, "golib", None)
@@ -358,8 +483,10 @@ class _Controller:
         if status == "skipped" and data["issue"] and hasattr(report, "wasxfail"):
             status = "known"
         name = report.nodeid.replace(f"[{data['toolchain']}]", "").replace(f"[{data['toolchain']}-", "[")
-        row = {"test": name, "toolchain": data["toolchain"], "status": status, **data}
-        self._results.add(row)
+        searched = data.pop("fuzz")
+        if searched:
+            self._searched[data["toolchain"]][name] = searched
+        self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -376,6 +503,12 @@ class _Controller:
         terminalreporter.section("Go's behaviour")
         for line in report.summary(rows, [self._run.name(one) for one in self._run.toolchains]):
             terminalreporter.write_line(line)
+        for chosen, shards in sorted(self._searched.items()):
+            ran = sum(data["ran"] for data in shards.values())
+            digest = fuzz.combined(data["digest"] for _, data in sorted(shards.items()))
+            terminalreporter.write_line(
+                f"fuzz {chosen}: {ran} cases, seed {self._run.seed}, sha256 of what was drawn {digest}"
+            )
         titles = {issue.id: issue for issue in known.shipped()}
         seen = sorted({name for row in rows if row["status"] == "known" for name in row["issue"].split(", ")})
         for name in seen:

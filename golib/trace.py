@@ -179,6 +179,9 @@ class Ended:
     stderr: str
     timed_out: bool
     record: Record
+    stacks: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """Of a child whose time had run out: each thread's id and program counters, innermost first,
+    relative to where the library is loaded."""
 
 
 class Memory:

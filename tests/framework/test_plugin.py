@@ -356,7 +356,7 @@ def test_a_goroot_with_a_releases_name_has_an_id_of_its_own(
 
 
 @pytest.mark.xfail(
-    reason="pytest seeks its ini file beside a path that follows an option unknown to it as yet; --go=PATH works"
+    reason="pytest seeks its ini file beside a path after an option unknown to it as yet; --go=PATH works"
 )
 def test_a_path_after_an_option_does_not_cost_the_suite_its_ini_file(
     suite: Suite, go_on_path: Toolchain

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from golib import GC, C, Case, Go, Stack
-from golib.calltree import ESTIMATE_ABOVE, ESTIMATE_BELOW
+from golib import GC, C, Case, Go, Setrlimit, Stack
+from golib.calltree import ESTIMATE_ABOVE, ESTIMATE_BELOW, KIB
 from golib.trace import Phase
 
 SLOT = 16
@@ -58,3 +58,29 @@ def test_at_the_upper_edge_of_a_foreign_stack(check, slots, bounds):
     # makecontext starts at the very end: the estimate's upper bound reaches over it.
     outcome = check(Go(), Stack(C(Go(GC()), stack=slots * SLOT), region=1), Go(), bounds=bounds)
     assert len(callbacks(outcome)) == 3
+
+
+@pytest.mark.parametrize("slots", [0, 1, 64])
+def test_at_and_below_the_lower_edge_of_known_bounds(check, bridge, slots):
+    # The main thread learns its bounds under a low limit, then goes deeper than they reach.
+    def calls(depth: int) -> tuple[object, ...]:
+        return Setrlimit(stack=256 * KIB), Go(), Setrlimit(stack=8 << 20), C(Go(GC()), stack=depth)
+
+    probe = bridge.run(Case(*calls(200 * KIB)))
+    _, inside = callbacks(probe)
+    known = next(e.bounds[0] for e in probe.events if e.phase is Phase.ENTERED and e.in_go)
+    outcome = check(*calls(200 * KIB + inside - known + slots * SLOT))
+    assert callbacks(outcome)[1] == known - slots * SLOT
+
+
+@pytest.mark.parametrize("slots", [0, 1, 64])
+def test_at_and_below_the_lower_edge_of_what_is_answered(check, bridge, slots):
+    # The stack is there; the limit, and so the answer, is lowered afterwards.
+    def calls(depth: int) -> tuple[object, ...]:
+        return C(stack=600 * KIB), Setrlimit(stack=256 * KIB), C(Go(GC()), stack=depth)
+
+    probe = bridge.run(Case(*calls(300 * KIB)))
+    (outside,) = callbacks(probe)
+    answered = probe.events[-1].told[0]
+    outcome = check(*calls(300 * KIB + outside - answered + slots * SLOT))
+    assert callbacks(outcome) == [answered - slots * SLOT]

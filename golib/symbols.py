@@ -1,0 +1,59 @@
+"""ELF -> names of functions: what the threads of a hung child were doing, in words."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+ELSEWHERE = "?"
+"""A program counter that lies in none of the library's functions."""
+
+
+class Symbols:
+    """The functions of one library."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            table = ELFFile(file).get_section_by_name(".symtab")
+            found = []
+            if isinstance(table, SymbolTableSection):
+                found = [
+                    (symbol["st_value"], symbol["st_size"], symbol.name)
+                    for symbol in table.iter_symbols()
+                    if symbol["st_info"]["type"] == "STT_FUNC"
+                ]
+        found.sort()
+        self._starts = [start for start, _, _ in found]
+        self._functions = found
+
+    def name(self, offset: int) -> str:
+        """Of the function at that offset from where the library is loaded."""
+        index = bisect_right(self._starts, offset) - 1
+        if index < 0:
+            return ELSEWHERE
+        start, size, name = self._functions[index]
+        return str(name) if offset < start + max(size, 1) else ELSEWHERE
+
+
+@cache
+def of(path: Path) -> Symbols:
+    """A library's symbols, read once; what lies at a path never changes (``build``)."""
+    return Symbols(path)
+
+
+def text(path: Path, stacks: Sequence[tuple[int, Sequence[int]]]) -> str:
+    """The stacks as Go would print them: a header for each thread, then a line a function."""
+    if not stacks:
+        return ""
+    names = of(path)
+    lines = []
+    for tid, counters in stacks:
+        lines.append(f"golib: thread {tid}, by its frame pointers:")
+        lines += [f"{name}(...)" for pc in counters if (name := names.name(pc)) != ELSEWHERE]
+        lines.append("")
+    return "\n".join(lines)

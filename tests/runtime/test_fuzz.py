@@ -1,0 +1,11 @@
+"""No legal call tree breaks Go, in any world: the fuzzer (``--fuzz N``, ``--fuzz-seed S``)."""
+
+from __future__ import annotations
+
+
+def test_no_legal_case_breaks_it(fuzz, shard):
+    fuzz(shard)
+
+
+def test_replay(check, replayed):
+    check.case(replayed)
