@@ -450,44 +450,49 @@ GODEBUGS = (
 """Settings of GODEBUG (runtime/extern.go) that the fuzzer gives a process."""
 
 
-def panics(node: Node) -> bool:
-    """Whether running this node ends in a panic that leaves it. Threads keep theirs (and a case in
-    which one leaves its thread is illegal)."""
+class _End(Enum):
+    """How a frame is left, other than by returning."""
+
+    PANIC = "panic"
+    EXIT = "Goexit"
+
+
+def _end(node: Node) -> _End | None:
+    """How running this node ends for the frame above it."""
     if isinstance(node, Panic):
-        return True
-    if isinstance(node, Export) and not node.body:
-        return node.name == "GoF" and node.p != 0
+        return _End.PANIC
+    if isinstance(node, Goexit):
+        return _End.EXIT
     if isinstance(node, Thread | Together):
-        return False
-    below = _body_panics(node.body)
+        return None  # a thread keeps its own
+    if isinstance(node, Export) and not node.body:
+        return _End.PANIC if node.name == "GoF" and node.p else None
+    end = _body_end(node.body)
     if isinstance(node, Go):
-        return (below and not node.recover) or _body_panics(node.deferred)
-    if isinstance(node, Export):
-        return below and node.p == 0
-    return below
+        return _body_end(node.deferred) or (None if end is _End.PANIC and node.recover else end)
+    if isinstance(node, Export) and node.p and end is _End.PANIC:
+        return None
+    return end
 
 
-def _body_panics(body: tuple[Node, ...]) -> bool:
-    for child in body:
-        if panics(child):
-            return True
-        if exits(child):  # what stands behind it never runs
-            return False
-    return False
+def _body_end(body: tuple[Node, ...]) -> _End | None:
+    """Of the first that does not return: what stands behind it never runs."""
+    return next((end for child in body if (end := _end(child))), None)
+
+
+def panics(node: Node) -> bool:
+    """Whether running this node ends in a panic that leaves it.  Threads keep theirs (and a case in
+    which one leaves its thread is illegal)."""
+    return _end(node) is _End.PANIC
 
 
 def exits(node: Node) -> bool:
     """Whether running this node ends in a Goexit that leaves it."""
-    if isinstance(node, Goexit):
-        return True
-    if isinstance(node, Thread | Together):
-        return False
-    for child in node.body:
-        if exits(child):
-            return True
-        if panics(child):  # what stands behind it never runs
-            return False
-    return False
+    return _end(node) is _End.EXIT
+
+
+def _body_panics(body: tuple[Node, ...]) -> bool:
+    return _body_end(body) is _End.PANIC
 
 
 def _lacks_switch(signal: str, on: tuple[str, ...]) -> str:
@@ -634,8 +639,11 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             raise illegal("this is no node of a call tree")
     if not isinstance(node, FRAMES) and node.children():
         raise illegal("a leaf has no body")
-    if isinstance(node, Go | Thread) and any(exits(child) for child in node.deferred):
-        raise illegal("a deferred function must not exit the goroutine that it is to clean up for")
+    if isinstance(node, Go | Thread):
+        if any(exits(child) for child in node.deferred):
+            raise illegal("a deferred function must not exit the goroutine that it is to clean up for")
+        if _body_end(node.body) is _End.EXIT and _body_panics(node.deferred):
+            raise illegal("a deferred function must not panic while the goroutine exits")
     for index, child in enumerate(node.children()):
         _check_node(child, below, basis, f"{path}.{index}")
 

@@ -213,7 +213,9 @@ FRAMES = 3
 
 
 def _runtime_frames(stderr: str) -> tuple[str, ...]:
-    """The functions of the runtime on top of the first stack that Go printed, without those by which
-    it dies."""
-    names = (match[1] for match in _FRAME.finditer(stderr))
+    """The functions of the runtime on top of the first stack that was printed, without those by which
+    it dies or waits.  Of a hang's stacks, that of a thread that hangs in a signal handler says most."""
+    stacks = stderr.split("golib: thread ")
+    telling = next((stack for stack in stacks[1:] if "runtime.sigtrampgo(" in stack), stderr)
+    names = (match[1] for match in _FRAME.finditer(telling))
     return tuple(dict.fromkeys(name for name in names if not name.startswith(_DYING + _WAITING)))[:FRAMES]

@@ -146,7 +146,8 @@ def test_a_shipped_entry_is_complete_and_its_proof_small(issue: KnownIssue) -> N
     assert issue.signatures
     assert 0 < issue.rate <= 1
     calltree.check(issue.proof)
-    assert issue.proof.size() <= 6
+    # What shows always shows in a handful of nodes; a race needs company, and is searched for in less.
+    assert issue.proof.size() <= (6 if issue.rate == 1 else 20)
     # A signature that fits every failure of a kind would make a new fault a known one.
     for kind in Kind:
         assert not issue.matches(Signature(kind.value, "something else altogether", ("runtime.other",)))

@@ -104,15 +104,32 @@ def test_a_case_that_does_not_end_is_a_hang(broken: Subject, in_go: bool) -> Non
     assert passes(broken)
 
 
+def test_a_hang_shows_where_each_thread_stood(broken: Subject) -> None:
+    outcome = broken_off(broken, Break.HANG_IN_GO, in_go=True, timeout=1.0)
+    main, *others = re.findall(r"^golib: thread (\d+), by its frame pointers:$", outcome.stderr, re.MULTILINE)
+    assert int(main) == outcome.events[0].tid
+    assert others, "Go has threads of its own"
+    first = outcome.stderr.partition("\n\n")[0]
+    # Its goroutine is parked, so the thread waits for another.
+    assert "\nruntime.stoplockedm(...)\n" in first
+
+
 @pytest.mark.xfail(
-    reason="forkserver sends SIGQUIT, which Go does not handle in a c-shared library; SIGSEGV would do"
+    reason="Go does not handle SIGQUIT in a c-shared library; SIGSEGV, sent instead, prints all goroutines"
 )
 @pytest.mark.parametrize("action", [Break.HANG, Break.HANG_IN_GO], ids=lambda action: action.name)
-def test_a_hang_shows_where_go_stood(broken: Subject, action: Break) -> None:
+def test_a_hang_shows_its_goroutines(broken: Subject, action: Break) -> None:
     outcome = broken_off(broken, action, in_go=True, timeout=1.0)
     assert outcome.kind is Kind.HANG
-    assert "golibGo" in outcome.stderr
-    assert "runtime.cgocallback" in outcome.stderr
+    assert "golibGo(" in outcome.stderr
+    assert "runtime.cgocallback(" in outcome.stderr
+
+
+@pytest.mark.xfail(reason="_runtime_frames takes those of whichever idle thread comes first")
+def test_a_hang_in_c_is_not_signed_with_an_idle_threads_frames(broken: Subject) -> None:
+    # They differ from run to run, and two hangs would not be the same fault.
+    outcome = broken_off(broken, Break.HANG, timeout=SHORT)
+    assert outcome.signature.frames == ()
 
 
 def test_a_child_that_hears_no_signal_is_killed(broken: Subject) -> None:
@@ -193,9 +210,11 @@ def test_a_flood_is_drained_and_kept_up_to_a_bound(broken: Subject) -> None:
 def test_a_hang_in_the_middle_of_a_flood_keeps_both_ends(broken: Subject) -> None:
     outcome = broken_off(broken, Break.FLOOD_AND_HANG, in_go=True, timeout=2.0)
     assert outcome.kind is Kind.HANG
-    assert outcome.stderr.startswith("the first line\n")
-    assert "the last line\n" in outcome.stderr[-TAIL:]
-    assert len(outcome.stderr) < HEAD + TAIL + 100
+    # The stacks of its threads stand before what it wrote.
+    _, first, said = outcome.stderr.partition("the first line\n")
+    assert first
+    assert said.endswith("the last line\n")
+    assert len(said) < HEAD + TAIL + 100
 
 
 # The releases' own deaths.

@@ -194,3 +194,12 @@ def test_a_crash_loses_nothing_that_was_written(broken: Subject) -> None:
     assert shared >= 8
     shape = [(event.node, event.phase, event.in_go) for event in honest.events[:shared]]
     assert [(event.node, event.phase, event.in_go) for event in died.events] == shape
+
+
+def test_of_a_repeated_frame_the_first_and_the_last_round_are_recorded(subject: Subject) -> None:
+    two = subject.run(Case(C(Go(), times=2)))
+    many = subject.run(Case(C(Go(), times=5_000)))
+    assert many.kind is two.kind is Kind.PASSED
+    shapes = [[(event.node, event.phase) for event in outcome.events] for outcome in (two, many)]
+    assert shapes[0] == shapes[1]
+    assert len(shapes[0]) == 2 + 2 * 4

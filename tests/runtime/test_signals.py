@@ -14,7 +14,7 @@ def signal(request):
     return Signal(name=request.param)
 
 
-ON = ("notify",)
+ON = ("notify", "cpuprofile")
 
 
 def test_on_a_thread_that_never_called_go(check, signal, thread, on, bounds):
