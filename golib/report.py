@@ -19,6 +19,8 @@ from golib.trace import Event
 
 ROWS = 40
 """Events that a failure shows: those around the offending one, or the last."""
+CROSSINGS = 6
+"""Crossings at which something differs that a failure lists; the trace marks them all."""
 STDERR_LINES = 40
 """Lines of the child's stderr that a failure shows, from its end; the JSON of --failures has it all."""
 
@@ -33,9 +35,7 @@ def failure(outcome: Outcome, verdict: Verdict, toolchain: str, again: str) -> s
     parts += ["", "the case:", f"    {outcome.case!r}"]
     if decisive is not None:
         parts += ["", "what differs:" if outcome.kind is Kind.DIVERGENCE else "what differed before:"]
-        parts += [f"  {'>' if found is decisive else ' '} {found}" for found in outcome.divergences[:12]]
-        if len(outcome.divergences) > 12:
-            parts.append(f"    and {len(outcome.divergences) - 12} more")
+        parts += differences(outcome.divergences, decisive)
     parts += ["", "the trace:", *table(outcome.case, outcome.events, outcome.divergences, offending)]
     if outcome.stderr.strip():
         lines = outcome.stderr.strip().splitlines()
@@ -51,6 +51,25 @@ def headline(outcome: Outcome, verdict: Verdict) -> str:
     if outcome.kind is Kind.DIVERGENCE:
         return f"divergence: {outcome.divergences[verdict.decisive]}"
     return f"{outcome.kind.value}: {outcome.headline}"
+
+
+def differences(divergences: Sequence[Divergence], decisive: Divergence) -> list[str]:
+    """What differs, a line for each crossing and rule; the decisive one is marked."""
+    groups: dict[tuple[object, ...], list[Divergence]] = defaultdict(list)
+    for found in divergences:
+        groups[found.node, found.index, found.phase, found.rule].append(found)
+    lines = []
+    for found_together in list(groups.values())[:CROSSINGS]:
+        first = found_together[0]
+        fields = ", ".join(dict.fromkeys(found.field for found in found_together))
+        lines.append(
+            f"  {'>' if decisive in found_together else ' '} node {first.node} ({first.label}), "
+            f"{first.phase.name.lower()} in {first.side}: {fields}"
+        )
+        lines.append(f"        {first.rule.text} ({first.rule.source})")
+    if len(groups) > CROSSINGS:
+        lines.append(f"    and at {len(groups) - CROSSINGS} more crossings")
+    return lines
 
 
 def table(

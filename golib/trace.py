@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -205,12 +206,14 @@ class Memory:
     def read(self, present: Sequence[bool]) -> Record:
         """The run's events, oldest first.  ``present[i]``: this release has ``FIELDS[i]``."""
         header = self.header
-        names = [(index, FIELDS[index][0]) for index, has in enumerate(present) if has]
+        # A plain struct: a ctypes structure makes an object of every field that is looked at.
+        names = tuple(FIELDS[index][0] for index, has in enumerate(present) if has)
+        layout = struct.Struct(_HEAD + "".join("Q" if has else "8x" for has in present))
         events = []
         size = ctypes.sizeof(EventStruct)
-        for slot in range(min(header.next, CAPACITY)):
-            raw = EventStruct.from_buffer_copy(self.map, HEADER + slot * size)
-            if raw.committed == header.generation:
+        for start in range(HEADER, HEADER + size * min(header.next, CAPACITY), size):
+            raw = layout.unpack_from(self.map, start)
+            if raw[0] == header.generation:
                 events.append(_event(raw, names))
         return Record(tuple(events), header.finished, header.fault.decode(errors="replace"))
 
@@ -219,19 +222,25 @@ class Memory:
         self.map.close()
 
 
-def _event(raw: EventStruct, names: Sequence[tuple[int, str]]) -> Event:
-    values = raw.values
+_HEAD = "<IiBB2xIIIIIQQQQQQQ"
+"""``struct event`` up to its values, as the struct module says it."""
+_PHASES = tuple(Phase)
+
+
+def _event(raw: tuple[int, ...], names: tuple[str, ...]) -> Event:
+    _, node, phase, in_go, tid, queries, mxcsr, control, alt_flags, *rest = raw
+    sp, told_lo, told_hi, m, sigmask, alt_sp, alt_size, *values = rest
     return Event(
-        node=raw.node,
-        phase=Phase(raw.phase),
-        in_go=bool(raw.in_go),
-        tid=raw.tid,
-        sp=raw.sp,
-        queries=raw.queries,
-        told=(raw.told_lo, raw.told_hi),
-        m=raw.m,
-        values={name: values[index] for index, name in names} if raw.m else {},
-        sigmask=raw.sigmask,
-        altstack=(raw.alt_sp, raw.alt_size, raw.alt_flags),
-        fpu=(raw.mxcsr, raw.fpu_control),
+        node=node,
+        phase=_PHASES[phase],
+        in_go=bool(in_go),
+        tid=tid,
+        sp=sp,
+        queries=queries,
+        told=(told_lo, told_hi),
+        m=m,
+        values=dict(zip(names, values, strict=True)) if m else {},
+        sigmask=sigmask,
+        altstack=(alt_sp, alt_size, alt_flags),
+        fpu=(mxcsr, control),
     )
