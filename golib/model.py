@@ -19,7 +19,7 @@ Pure: no process, no clock, no Go.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -211,12 +211,20 @@ def divergences(
     yield from _Walk(case, events, complete, stack_guard or DEFAULT_STACK_GUARD).run()
 
 
+def rules(case: Case, events: Sequence[Event]) -> Counter[Rule]:
+    """How often each rule had something to say about these events."""
+    walk = _Walk(case, events, True, DEFAULT_STACK_GUARD)
+    walk.run()
+    return walk.compared
+
+
 class _Walk:
     def __init__(self, case: Case, events: Sequence[Event], complete: bool, stack_guard: int) -> None:
         self._case = case
         self._complete = complete
         self._guard = stack_guard
         self._found: list[Divergence] = []
+        self.compared: Counter[Rule] = Counter()
         self._placed: dict[int, Placed] = {}
         self._numbers: dict[int, list[int]] = defaultdict(list)
         children: dict[int, list[int]] = defaultdict(list)
@@ -265,6 +273,7 @@ class _Walk:
         seen: object,
         rule: Rule,
     ) -> None:
+        self.compared[rule] += 1
         if expected != seen:
             label = self._placed[number].node.label
             self._found.append(
@@ -273,6 +282,7 @@ class _Walk:
 
     def _take(self, thread: _Thread, number: int, phase: Phase, in_go: bool) -> Event:
         """The thread's next event, which must be this one."""
+        self.compared[Rule.ORDER] += 1
         event = thread.peek()
         side = "Go" if in_go else "C"
         if event is None or (event.node, event.phase, event.in_go) != (number, phase, in_go):

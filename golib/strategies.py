@@ -202,6 +202,9 @@ class _Grower:
         if here.recovers:
             names += (("GoF", 1),)
         name, p = self._pick(names)
+        if (name, p) == _VARIOUS[0] and here.depth < MAX_DEPTH and self._pick((False, True)):
+            below = here.below("c", recovers=False, exits=False)
+            return calltree.Export(*self.body(below, (1, 2)), name=name)
         return calltree.Export(name=name, p=p)
 
 

@@ -1,0 +1,337 @@
+"""The reference model on traces written by hand: right ones, and for each rule one that breaks it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from golib import C, Case, Export, Go, Goexit, Panic, Python, Signal, Stack, Thread, calltree, model
+from golib.model import Rule
+from golib.trace import Event, Phase
+
+GUARD = 928
+TOLD = (0x7000_0000, 0x7080_0000)
+FOREIGN = (0x1000_0000, 0x1004_0000)
+M, OTHER_M = 0xC000, 0xD000
+
+B, E, L, R, A, D = Phase  # before, entered, leaving, recovered, after, ended
+
+
+class Trace:
+    """Writes what a correct runtime leaves, one event at a time."""
+
+    def __init__(self, told=TOLD):
+        self.events: list[Event] = []
+        self.told = (0, 0)
+        self.answer = told
+        self.queries = 0
+        self.values: dict[str, int] = {}
+        self.m = 0
+        self.tid = 7
+
+    def event(self, node, phase, in_go=False, **changes):
+        values = dict(self.values)
+        if values:
+            values |= {"incgo": int(not in_go), "throwsplit": int(not in_go), "procid": self.tid}
+            values["isExtraInC"] = int(not in_go and values["isextra"] == 1 and values["ncgo"] == 0)
+        values |= changes
+        sp = values.get("sched_sp", TOLD[1] - 0x100)
+        self.events.append(
+            Event(
+                node, phase, in_go, self.tid, sp, self.queries, self.told, self.m, values, altstack=(1, 2, 0)
+            )
+        )
+        return self
+
+    def bounds(self, lo, hi, accurate):
+        self.values |= {"lo": lo, "hi": hi, "guard0": lo + GUARD, "guard1": lo + GUARD, "accurate": accurate}
+
+    def ask(self, sp, times=1):
+        self.queries += times
+        self.told = self.answer
+        if self.told[0] < sp <= self.told[1]:
+            self.bounds(*self.told, 1)
+        else:
+            self.bounds(*model.estimate(sp), 0)
+
+    def first(self, node, sp, body=lambda: None, **changes):
+        """A thread's first callback."""
+        self.event(node, B)
+        self.m = M
+        self.values = {"sched_sp": sp, "isextra": 1, "ncgo": 0, "lockedInt": 2, "locks": 0, "isExtraInSig": 0}
+        known = self.answer[0] < sp <= self.answer[1]
+        self.ask(sp, 1 if known else 2)
+        self.event(node, E, True, **changes)
+        body()
+        self.event(node, L, True)
+        self.values["lockedInt"] = 1
+        if not known:
+            self.bounds(*model.estimate(sp - 24), 0)
+        return self.event(node, A)
+
+    def call(self, node, sp, body=lambda: None):
+        """A later callback, or a nested one."""
+        self.event(node, B)
+        before = dict(self.values)
+        self.values |= {"sched_sp": sp, "lockedInt": before["lockedInt"] + 1}
+        if not (before["accurate"] and before["lo"] < sp <= before["hi"]):
+            self.ask(sp)
+        self.event(node, E, True)
+        body()
+        self.event(node, L, True)
+        self.values = before
+        return self.event(node, A)
+
+    def cgo(self, node, body):
+        """A C frame below a Go frame."""
+        self.event(node, B, True)
+        self.values["ncgo"] += 1
+        self.event(node, E)
+        body()
+        self.event(node, L)
+        self.values["ncgo"] -= 1
+        return self.event(node, A, True)
+
+    def changed(self, index, told=None, **changes):
+        """The events, one of them changed."""
+        events = list(self.events)
+        event = events[index]
+        own = {name: changes.pop(name) for name in list(changes) if hasattr(event, name)}
+        if told:
+            own["told"] = told
+        events[index] = dataclasses.replace(event, values=event.values | changes, **own)
+        return events
+
+
+HIGH = TOLD[1] - 0x1000
+
+
+def found(case, events, complete=True):
+    return list(model.divergences(case, events, complete=complete))
+
+
+def nested():
+    trace = Trace()
+    return Case(Go(C(Go()))), trace.first(0, HIGH, lambda: trace.cgo(1, lambda: trace.call(2, HIGH - 0x400)))
+
+
+def hidden():
+    trace = Trace((0, 0))
+    body = lambda: trace.cgo(1, lambda: trace.call(2, HIGH - 40_000))  # noqa: E731
+    return Case(Go(C(Go())), bounds="hidden"), trace.first(0, HIGH, body)
+
+
+def foreign():
+    trace = Trace()
+    trace.first(0, HIGH)
+    trace.event(1, B).event(1, E)
+    trace.call(2, FOREIGN[1] - 0x100)
+    trace.event(1, L).event(1, A)
+    return Case(Go(), Stack(Go(), region=-1)), trace
+
+
+def twice():
+    trace = Trace()
+    trace.first(0, HIGH)
+    return Case(Go(), Go()), trace.call(1, HIGH - 64)
+
+
+def recovering():
+    trace = Trace((0, 0))
+    trace.event(0, B)
+    trace.m = M
+    trace.values = {"sched_sp": HIGH, "isextra": 1, "ncgo": 0, "lockedInt": 2}
+    trace.ask(HIGH, 2)
+    trace.event(0, E, True)
+    own = dict(trace.values)
+    trace.event(1, B, True)
+    trace.values["ncgo"] = 1
+    trace.event(1, E).event(2, B)
+    trace.values |= {"sched_sp": HIGH - 40_000, "lockedInt": 3}
+    trace.ask(HIGH - 40_000)
+    trace.event(2, E, True)
+    trace.values = own
+    trace.event(0, R, True).event(0, L, True)
+    trace.values["lockedInt"] = 1
+    trace.bounds(*model.estimate(HIGH - 24), 0)
+    trace.event(0, A)
+    return Case(Go(C(Go(Panic())), recover=True), bounds="hidden"), trace
+
+
+def signalled():
+    trace = Trace()
+    trace.first(0, HIGH)
+    return Case(Go(), Signal(name="SIGURG")), trace.event(1, B).event(1, A)
+
+
+def ended():
+    trace = Trace()
+    trace.tid = 1
+    trace.event(0, B)
+    trace.tid = 7
+    trace.event(0, E)
+    trace.first(1, HIGH)
+    trace.event(0, L)
+    values, m = trace.values, trace.m
+    trace.tid, trace.queries, trace.told = 1, 0, (0, 0)
+    trace.values = dict.fromkeys(values, 0)
+    trace.event(0, D)
+    trace.events[-1] = dataclasses.replace(trace.events[-1], values=dict.fromkeys(values, 0), m=m)
+    trace.values, trace.m = {}, 0
+    return Case(Thread(Go())), trace.event(0, A)
+
+
+def go_made():
+    trace = Trace()
+    trace.first(0, HIGH, lambda: None)
+    trace.events[2:2] = []
+    head, tail = trace.events[:2], trace.events[2:]
+    inside = Trace()
+    inside.tid, inside.m = 9, OTHER_M
+    inside.values = {"sched_sp": 0x500, "isextra": 0, "ncgo": 0, "lockedInt": 1, "lockedExt": 1}
+    inside.bounds(0x100, 0x1000, 0)
+    inside.event(1, E, True)
+    inside.event(2, B, True)
+    inside.values["ncgo"] = 1
+    inside.event(2, B)
+    outer = dict(inside.values)
+    inside.values |= {"sched_sp": 0x400, "lockedInt": 2}
+    inside.event(2, E, True).event(2, L, True)
+    inside.values = outer
+    inside.event(2, A)
+    inside.values["ncgo"] = 0
+    inside.event(2, A, True).event(1, L, True)
+    around = [dataclasses.replace(head[1], node=1, phase=phase) for phase in (B, A)]
+    trace.events = [*head, around[0], *inside.events, around[1], *tail]
+    return Case(Go(Thread(Go(), kind="go"))), trace
+
+
+def repeated():
+    trace = Trace()
+    trace.event(0, E)
+    trace.first(1, HIGH)
+    trace.call(1, HIGH)
+    return Case(C(Go(), times=100)), trace.event(0, L)
+
+
+RIGHT = [nested, hidden, foreign, twice, recovering, signalled, ended, go_made, repeated]
+
+
+@pytest.mark.parametrize("right", RIGHT, ids=lambda right: right.__name__)
+def test_what_a_correct_runtime_leaves_differs_in_nothing(right):
+    case, trace = right()
+    calltree.check(case)
+    assert found(case, trace.events) == []
+
+
+# For each rule: a right trace, the event that is changed, how, and the field that differs.
+WRONG = {
+    Rule.ORDER: (nested, 5, {"node": 1}, "event"),
+    Rule.CONTAINS: (nested, 1, {"sched_sp": 1}, "contains SP"),
+    Rule.CACHED: (twice, 5, {"queries": 2}, "queries"),
+    Rule.ASKED: (nested, 1, {"queries": 2}, "queries"),
+    Rule.ANSWER: (nested, 1, {"accurate": 0}, "accurate"),
+    Rule.ESTIMATE: (hidden, 1, {"hi": HIGH + 4096}, "hi"),
+    Rule.GUARD: (nested, 1, {"guard1": 0}, "guard1"),
+    Rule.RESTORED: (hidden, 7, {"lo": 1, "guard0": 1 + GUARD, "guard1": 1 + GUARD}, "lo"),
+    Rule.NEEDM: (hidden, -1, {"hi": HIGH}, "hi"),
+    Rule.RECOVERED: (recovering, 6, {"hi": HIGH - 40_000 + 1024}, "hi"),
+    Rule.STEADY: (nested, 3, {"accurate": 0}, "accurate"),
+    Rule.GO_MADE: (go_made, 6, {"queries": 1}, "queries"),
+    Rule.SIGNAL: (signalled, -1, {"lockedInt": 5}, "lockedInt"),
+    Rule.DROPPED: (ended, -2, {"accurate": 1}, "accurate"),
+    Rule.BOUND: (twice, 5, {"m": OTHER_M}, "m"),
+    Rule.CROSSING: (nested, 1, {"isExtraInC": 1}, "isExtraInC"),
+    Rule.THREAD: (twice, -1, {"sigmask": 1}, "sigmask"),
+    Rule.COUNT: (repeated, 5, {"queries": 99}, "queries"),
+}
+
+
+def test_each_rule_has_a_trace_that_breaks_it():
+    assert set(WRONG) == set(Rule)
+
+
+@pytest.mark.parametrize("rule", list(Rule), ids=lambda rule: rule.name)
+def test_a_broken_rule_is_named_with_node_field_and_values(rule):
+    right, index, changes, field = WRONG[rule]
+    case, trace = right()
+    seen = [one for one in found(case, trace.changed(index, **changes)) if one.rule is rule]
+    assert field in [one.field for one in seen]
+    one = next(one for one in seen if one.field == field)
+    assert one.expected != one.seen
+    assert case.size() > one.node >= 0
+    assert rule.text in str(one)
+    assert rule.source in str(one)
+
+
+def test_a_known_difference_does_not_hide_a_later_one():
+    case, trace = hidden()
+    events = trace.changed(1, guard1=0)
+    trace.events = events
+    events = trace.changed(-1, hi=HIGH)
+    assert {one.rule for one in found(case, events)} >= {Rule.GUARD, Rule.NEEDM}
+
+
+def test_the_prefix_of_a_case_that_died_is_no_difference():
+    case, trace = nested()
+    for length in range(len(trace.events)):
+        assert found(case, trace.events[:length], complete=False) == []
+    assert [one.rule for one in found(case, trace.events[:-1])] == [Rule.ORDER]
+
+
+def test_a_field_that_a_release_lacks_is_left_out():
+    case, trace = nested()
+    events = [
+        dataclasses.replace(event, values={k: v for k, v in event.values.items() if k != "accurate"})
+        for event in trace.events
+    ]
+    assert found(case, events) == []
+    # The flag is then what pthread was last told: a second question is one too many.
+    events[5] = dataclasses.replace(events[5], queries=2)
+    assert Rule.CACHED in {one.rule for one in found(case, events)}
+
+
+def test_threads_are_told_apart():
+    case, trace = ended()
+    by_other = []
+    for event in trace.events:
+        tid = event.tid + 100
+        values = event.values | ({"procid": tid} if "procid" in event.values else {})
+        by_other.append(dataclasses.replace(event, tid=tid, values=values))
+    assert [one for one in found(case, by_other) if one.rule is not Rule.DROPPED] == []
+
+
+def test_exports_are_counted_without_events_inside():
+    trace = Trace()
+    trace.event(0, E).event(1, B)
+    trace.m = M
+    trace.values = {"sched_sp": HIGH, "isextra": 1, "ncgo": 0, "lockedInt": 1}
+    trace.ask(HIGH)
+    trace.event(1, A).event(0, L)
+    case = Case(Python(Export(name="GoF")))
+    assert found(case, trace.events) == []
+    assert next(one.rule for one in found(case, trace.changed(2, queries=4))) is Rule.COUNT
+
+
+def test_an_exit_leaves_no_event_of_the_frames_it_leaves():
+    case = Case(Go(Thread(C(Go(Goexit())), kind="go")))
+    calltree.check(case)
+    trace = Trace()
+    inside = Trace()
+    inside.tid, inside.m = 9, OTHER_M
+    inside.values = {"sched_sp": 0x500, "isextra": 0, "ncgo": 0, "lockedInt": 1}
+    inside.bounds(0x100, 0x1000, 0)
+    inside.event(1, E, True).event(2, B, True)
+    inside.values["ncgo"] = 1
+    inside.event(2, E).event(3, B)
+    inside.values |= {"sched_sp": 0x400, "lockedInt": 2}
+    inside.event(3, E, True)
+
+    def thread():
+        trace.event(1, B, True)
+        trace.events += inside.events
+        trace.event(1, A, True)
+
+    trace.first(0, HIGH, thread)
+    assert found(case, trace.events) == []

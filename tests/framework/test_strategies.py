@@ -1,0 +1,141 @@
+"""The fuzzer's cases: legal, of every kind, and the same for the same seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import golib
+from golib import calltree, fuzz, model, strategies
+from golib.build import FLAVOURS, build
+from golib.calltree import Case, IllegalCase, Node
+from golib.door import flavour
+
+
+@cache
+def drawn() -> list[Case]:
+    """Enough that each kind is drawn some dozen times where it is rarest."""
+    return fuzz.generate(1_500, "coverage")
+
+
+def pairs(case: Case) -> set[tuple[str, str]]:
+    """Parent and child of each node; what is on top has none."""
+    names = {placed.number: type(placed.node).__name__ for placed in case.walk()}
+    return {
+        ("" if placed.parent is None else names[placed.parent], names[placed.number])
+        for placed in case.walk()
+    }
+
+
+def legal_pairs() -> set[tuple[str, str]]:
+    """Found by trying: each frame with each child, in the places that make the most legal."""
+    on = tuple(calltree.SWITCHES)
+    made: dict[str, Node] = {name: kind() for name, kind in calltree.NODES.items()}
+    made["Export"] = calltree.Export(name="GoEmpty")
+    made["Together"] = calltree.Together(calltree.Thread(), calltree.Thread())
+    parents = [kind.__name__ for kind in calltree.FRAMES]
+    found = set()
+    for child_name, child in made.items():
+        trees = [("", child)]
+        for parent in parents:
+            if parent == "Export":
+                trees.append((parent, calltree.Export(child, name="callGoWithVariousStackAndGoFrame")))
+                continue
+            frame = calltree.NODES[parent](child)
+            trees.append((parent, frame))
+            if parent == "Thread":
+                trees.append((parent, calltree.Thread(child, kind="go")))
+        for parent, tree in trees:
+            places = [tree, calltree.Go(tree, recover=True), calltree.Go(calltree.Thread(tree, kind="go"))]
+            for place in places:
+                try:
+                    calltree.check(Case(place, on=on))
+                except IllegalCase:
+                    continue
+                if (parent, child_name) in pairs(Case(place)):
+                    found.add((parent, child_name))
+    return found
+
+
+@given(strategies.cases())
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_case_is_legal_small_and_survives_print_and_json(case):
+    calltree.check(case)
+    assert case.size() <= 2 * strategies.MAX_NODES
+    assert calltree.parse(repr(case)) == case
+    assert Case.from_json(case.to_json()) == case
+
+
+def test_every_kind_of_node_is_drawn():
+    seen = Counter(type(placed.node).__name__ for case in drawn() for placed in case.walk())
+    assert set(seen) == set(calltree.NODES)
+    assert min(seen.values()) >= 10
+
+
+def test_every_legal_pair_of_parent_and_child_is_drawn():
+    seen = set(itertools.chain.from_iterable(pairs(case) for case in drawn()))
+    # At the top stands a thread's or a C frame's child: a bare leaf of C, or any frame.
+    assert legal_pairs() - seen == set()
+
+
+def test_every_switch_of_the_world_is_drawn():
+    assert {switch for case in drawn() for switch in case.on} == set(calltree.SWITCHES)
+    assert {case.godebug for case in drawn()} == set(calltree.GODEBUGS)
+    assert {case.signals for case in drawn()} == {"", *calltree.SIGNALS}
+    assert {case.stack_limit for case in drawn()} == set(strategies.LIMITS)
+    assert {case.bounds for case in drawn()} == {"real", "hidden", "absent"}
+    kinds = {
+        placed.node.kind
+        for case in drawn()
+        for placed in case.walk()
+        if isinstance(placed.node, calltree.Thread)
+    }
+    assert kinds == {"native", "python", "memory", "go"}
+
+
+def test_six_frames_deep_is_drawn():
+    frames = 0
+    for case in drawn():
+        above: dict[int, int] = {}
+        for placed in case.walk():
+            own = isinstance(placed.node, calltree.FRAMES)
+            above[placed.number] = own + (above[placed.parent] if placed.parent is not None else 0)
+        frames = max(frames, *above.values())
+    assert frames >= 6
+
+
+def test_the_cases_of_a_few_shards_exercise_each_rule_of_the_model(go_on_path, testrun_uid):
+    subjects = {f: golib.open(build(go_on_path, flavour=f, session=testrun_uid)) for f in FLAVOURS}
+    compared: Counter[model.Rule] = Counter()
+    for row in fuzz.rows(drawn()[:200]):
+        for outcome in subjects[flavour(row[0])].run_in_a_row(row):
+            compared += model.rules(outcome.case, renumbered(outcome))
+    assert set(compared) == set(model.Rule)
+
+
+def renumbered(outcome):
+    """The events of one case of a row, numbered as if it had run alone."""
+    first = min((event.node for event in outcome.events), default=0)
+    return [dataclasses.replace(event, node=event.node - first) for event in outcome.events]
+
+
+def test_the_same_seed_draws_the_same_cases_in_another_process():
+    script = "from golib import fuzz; print(fuzz.digest(fuzz.generate(50, 'x')))"
+    seen = {
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert seen == {fuzz.digest(fuzz.generate(50, "x")) + "\n"}
+    assert fuzz.digest(fuzz.generate(50, "y")) + "\n" not in seen
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_as_many_are_drawn_as_were_asked_for(count):
+    assert len(fuzz.generate(count, "count")) == count
