@@ -30,6 +30,8 @@ ROW = 64
 """Cases in a row in one child: few enough that a prefix that matters can be reduced."""
 SUSPECTS = 3
 """Cases of one signature that are tried alone, the smallest first."""
+DEADLINE = 5.0
+"""Seconds for each case of a row: a hundred times what the slowest takes.  Alone it has the whole time."""
 RUNS = 1500
 """Runs that reducing one fault may take, some ten seconds: one that shows seldom is reduced less."""
 RETRIES = 20
@@ -89,6 +91,8 @@ class Search:
     """What a search came to."""
 
     ran: int = 0
+    first: int | None = None
+    """How many cases had run when the first fault was seen that is not known."""
     findings: list[Finding] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Known issues, and how many cases showed each."""
@@ -117,11 +121,12 @@ class Fuzzer:
         search = Search()
         suspects: dict[Signature, list[tuple[Case, Case]]] = defaultdict(list)
         for row in rows(drawn):
-            outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout)
+            outcomes = self._subject(flavour(row[0])).run_in_a_row(row, min(DEADLINE, self._timeout))
             for number, outcome in enumerate(outcomes):
                 search.ran += 1
                 signature = self._fault(outcome, search)
                 if signature is not None:
+                    search.first = search.first or search.ran
                     grown = outcome.case.having(*(tree for case in row[: number + 1] for tree in case.trees))
                     suspects[signature].append((outcome.case, grown))
         for signature, found in suspects.items():

@@ -371,6 +371,12 @@ class _Walk:
         if before.m or not before.altstack[2] & 2:  # SS_DISABLE
             self._differs(thread, number, event, "altstack", before.altstack, event.altstack, Rule.THREAD)
 
+    def _on_its_stack(self, thread: _Thread, number: int, before: Event) -> None:
+        """A callback on an M that Go made comes from the stack whose bounds Go knows."""
+        if before.m and not before.values.get("isextra", 1):
+            inside = before.bounds[0] < before.sp <= before.bounds[1]
+            self._differs(thread, number, before, "contains SP", True, inside, Rule.GO_MADE)
+
     def _entered(self, thread: _Thread, number: int, event: Event, before: Event) -> None:
         """A callback has come into Go: the update of callbackUpdateSystemStack."""
         sp, (lo, hi) = event.values["sched_sp"], event.bounds
@@ -378,8 +384,6 @@ class _Walk:
         if not first:
             self._differs(thread, number, event, "m", before.m, event.m, Rule.BOUND)
         if not event.values.get("isextra", 1):
-            inside = lo < sp <= hi
-            self._differs(thread, number, event, "contains SP", True, inside, Rule.GO_MADE)
             self._differs(thread, number, event, "queries", before.queries, event.queries, Rule.GO_MADE)
             self._same(thread, number, event, before, BOUNDS, Rule.GO_MADE)
             return
@@ -520,6 +524,7 @@ class _Walk:
 
     def _go(self, thread: _Thread, number: int, node: calltree.Go) -> None:
         before = self._take(thread, number, Phase.BEFORE, False)
+        self._on_its_stack(thread, number, before)
         thread.steady = False
         entered = self._take(thread, number, Phase.ENTERED, True)
         self._entered(thread, number, entered, before)
@@ -630,9 +635,8 @@ class _Walk:
     def _export(self, thread: _Thread, number: int, node: calltree.Export) -> None:
         before = self._take(thread, number, Phase.BEFORE, False)
         thread.steady = False
-        if not before.values.get("isextra", 1):
-            inside = before.bounds[0] < before.sp <= before.bounds[1]
-            self._differs(thread, number, before, "contains SP", True, inside, Rule.GO_MADE)
+        self._on_its_stack(thread, number, before)
+        inside = thread.peek() if node.body else None  # what its Go frame called first sees its bounds
         if node.body:
             try:
                 self._body(thread, number, in_go=False)
@@ -644,7 +648,7 @@ class _Walk:
             raise _Panicking
         thread.steady = False
         after = self._take(thread, number, Phase.AFTER, False)
-        self._returned(thread, number, after, before, None)
+        self._returned(thread, number, after, before, inside)
         if not node.body:
             self._export_count(thread, number, node, after, before)
 

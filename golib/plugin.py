@@ -408,7 +408,12 @@ class Fuzz:
         drawn = fuzz.generate(run.fuzz, f"{run.seed} {name} {shard}")
         fuzzer = fuzz.Fuzzer(bridge.subject, bridge.toolchain.version, self._issues, run.timeout)
         search = fuzzer.search([*before, *drawn])
-        data = {"ran": search.ran, "digest": fuzz.digest(drawn), "known": dict(search.known)}
+        data = {
+            "ran": search.ran,
+            "first": search.first,
+            "digest": fuzz.digest(drawn),
+            "known": dict(search.known),
+        }
         self._node.stash[FUZZED] = data
         if search.findings:
             parts = []
@@ -483,9 +488,10 @@ class _Controller:
         if status == "skipped" and data["issue"] and hasattr(report, "wasxfail"):
             status = "known"
         name = report.nodeid.replace(f"[{data['toolchain']}]", "").replace(f"[{data['toolchain']}-", "[")
-        searched = data.pop("fuzz")
-        if searched:
-            self._searched[data["toolchain"]][name] = searched
+        if data["fuzz"]:
+            self._searched[data["toolchain"]][name] = data["fuzz"]
+        else:
+            del data["fuzz"]
         self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})
 
     @pytest.hookimpl(trylast=True)
