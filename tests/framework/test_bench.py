@@ -187,7 +187,7 @@ def test_json_and_text_of_a_run(
     assert f"# toolchain: {go_on_path.version}" in lines
     document = json.loads(json_path.read_text())
     assert set(document) == {
-        *("schema", "machine", "rounds", "maps_added", "toolchains", "measurements", "ratios")
+        *("schema", "machine", "rounds", "maps_added", "load_before", "toolchains", "measurements", "ratios")
     }
     assert (document["schema"], document["rounds"], document["maps_added"]) == (1, 2, 0)
     assert [one["version"] for one in document["toolchains"]] == [go_on_path.version]
@@ -199,7 +199,9 @@ def test_json_and_text_of_a_run(
 
 
 def test_a_death_stands_in_the_text_as_a_remark(go_on_path: Toolchain) -> None:
-    text = bench.to_text({"goos": "linux"}, go_on_path, 7, [Series("go-thread", "go", [], "signal 6: dead")])
+    text = bench.to_text(
+        {"goos": "linux"}, go_on_path, 7, 0.5, [Series("go-thread", "go", [], "signal 6: dead")]
+    )
     assert all(LINE.fullmatch(line) for line in text.splitlines())
     assert re.search(r"^# BenchmarkCgoCallbackGoThread(-\d+)?: signal 6: dead$", text, re.MULTILINE)
     assert "# mappings added: 7\n" in text
@@ -317,9 +319,19 @@ def test_suite_measures_each_way_and_judges_it(library: Library, tmp_path: Path)
 def test_suite_as_json(library: Library) -> None:
     measures = [Measure(name, name, lambda: 1, [1.0, 3.0]) for name in ("floor", "alone", "in a row")]
     measures[1].ms = [2.0, 6.0]
-    document = bench_suite.to_json(library, measures, {1: [10.0], 2: [18.0]})
+    document = bench_suite.to_json(library, measures, 0.5, {1: [10.0], 2: [18.0]})
     assert set(document) == {
-        *("schema", "machine", "toolchain", "case", "rounds", "measures", "ratios", "cases_per_second")
+        *(
+            "schema",
+            "machine",
+            "toolchain",
+            "case",
+            "rounds",
+            "load_before",
+            "measures",
+            "ratios",
+            "cases_per_second",
+        )
     }
     assert [one["a_over_b"]["median"] for one in document["ratios"]] == [2, 2]
     assert [one["goal"] for one in document["ratios"]] == ["at most 1.5", "at least 10"]
