@@ -299,9 +299,10 @@ class Program:
             struct.start = self._bridge.address("golib_native_start")
             struct.join = self._bridge.address("golib_native_join")
         if node.kind == "memory":
-            room = ctypes.create_string_buffer(node.bytes + 4096)
+            # Not a ctypes buffer: that would be zeroed, byte by byte, at each run.
+            room = mmap.mmap(-1, node.bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             self._keep.append(room)
-            struct.region_lo = (ctypes.addressof(room) + 4095) & ~4095
+            struct.region_lo = ctypes.addressof(ctypes.c_char.from_buffer(room))
             struct.region_hi = struct.region_lo + node.bytes
 
     def _callback(self, function: Any) -> int | None:
@@ -324,6 +325,7 @@ class Program:
 
 MAP_FIXED_NOREPLACE = 0x100000
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 _LOWEST = 0x1000_0000_0000
 """Where the lower foreign stacks begin: below every mapping of a process on Linux x86-64 but above
 the Go heap's first arenas (0xc000000000, runtime/malloc.go)."""
@@ -370,6 +372,15 @@ def reserve_regions() -> dict[int, tuple[int, int]]:
     return regions
 
 
+def adopt_orphans() -> None:
+    """What this process's children leave running becomes its own children."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    # int prctl(int, unsigned long, ...)
+    libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong)
+    libc.prctl.restype = ctypes.c_int
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
 def die_with_parent() -> None:
     """The kernel kills this process when the one that forked it is gone."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -387,12 +398,12 @@ _RBP, _RIP, _REGISTERS = 4, 16, 27  # struct user_regs_struct of x86-64
 _MOST_COUNTERS = 48
 
 
-def stacks(pid: int) -> list[tuple[int, list[int]]]:
+def stacks(pid: int, wait: Callable[[int, int], object]) -> list[tuple[int, list[int]]]:
     """The program counters of each thread of a child, innermost first, the main thread first: by frame
     pointers, which Go keeps.
 
-    With ptrace, because a thread that hangs in a signal handler takes no signal.  Raises OSError when
-    the kernel does not let us look.
+    ``wait`` is os.waitpid, lent by who may wait.  With ptrace, because a thread that hangs in a signal
+    handler takes no signal.  Raises OSError when the kernel does not let us look.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     # long ptrace(int, pid_t, void *, void *)
@@ -409,7 +420,7 @@ def stacks(pid: int) -> list[tuple[int, list[int]]]:
         for tid in sorted(int(name) for name in os.listdir(f"/proc/{pid}/task")):  # noqa: PTH208
             request(_PTRACE_SEIZE, tid)
             request(_PTRACE_INTERRUPT, tid)
-            os.waitpid(tid, _WALL)
+            wait(tid, _WALL)
             request(_PTRACE_GETREGS, tid, ctypes.addressof(registers))
             seen.append((tid, _walk(memory, registers[_RIP], registers[_RBP])))
             request(_PTRACE_DETACH, tid)

@@ -418,7 +418,7 @@ class Case:
         try:
             world = {name: value for name, value in data.items() if name != "trees"}
             return cls(*(from_json(tree) for tree in data["trees"]), **world)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise IllegalCase(f"this is no case: {error}") from None
 
 
@@ -514,6 +514,43 @@ class _Place:
     go_made: bool = False  # Go made this thread
 
 
+_NUMBERS = {
+    "stack": (0, 1 << 47),
+    "times": (1, 1 << 32),
+    "region": (min(REGIONS), max(REGIONS)),
+    "p": (0, 1),
+}
+"""What a number may be, by the property's name; a process has 1 << 47 addresses."""
+_LEAST = {"Grow": 1, "Setrlimit": SMALLEST_LIMIT}
+_MOST = {"Grow": 512 * KIB * KIB}
+"""Of ``stack``, where it means something else: a goroutine's may have 1 GB (runtime/debug.SetMaxStack), and
+growing doubles it; a main thread whose limit is lower than what it has used could not grow."""
+
+
+def _check_values(node: object, path: str) -> None:
+    """Each property is of its type, and within what makes sense."""
+    if not isinstance(node, Node):
+        raise IllegalCase(f"node {path}, {node!r}: this is no node of a call tree")
+    kind = type(node).__name__
+    for name, value in ((field.name, getattr(node, field.name)) for field in dataclasses.fields(node)):
+        if name in ("body", "deferred"):
+            continue
+        if name == "recover":
+            good, rule = isinstance(value, bool), "is True or False"
+        elif name in _NUMBERS:
+            low, high = _NUMBERS[name]
+            if name == "stack":
+                low, high = _LEAST.get(kind, low), _MOST.get(kind, high)
+            # Not an IntEnum or a bool either: it must mean the same in another process.
+            good, rule = type(value) is int and low <= value <= high, f"is a number from {low} to {high}"
+        else:
+            good, rule = isinstance(value, str), "is text"
+        if not good:
+            raise IllegalCase(f"node {path}, {kind}({name}={value!r}): {name} {rule}")
+    for index, child in enumerate(node.children()):
+        _check_values(child, f"{path}.{index}")
+
+
 def check(case: Case) -> frozenset[Basis]:
     """Why each combination in the case must hold.
 
@@ -522,6 +559,10 @@ def check(case: Case) -> frozenset[Basis]:
     basis = {Basis.PROMISED}
     if not case.trees:
         raise IllegalCase("a case needs a call tree")
+    for index, tree in enumerate(case.trees):
+        _check_values(tree, str(index))
+    if not isinstance(case.godebug, str):
+        raise IllegalCase(f"godebug={case.godebug!r}: it is text")
     if case.bounds not in ("real", "hidden", "absent"):
         raise IllegalCase(f"bounds={case.bounds!r}: it is one of real, hidden, absent")
     for switch in case.on:
@@ -532,9 +573,11 @@ def check(case: Case) -> frozenset[Basis]:
     if lacking := _lacks_switch(case.signals, case.on):
         raise IllegalCase(f"{case.signals} ends a process that has not turned {lacking!r} on")
     limit = case.stack_limit
-    if limit is not None and limit != UNLIMITED and (not isinstance(limit, int) or limit < SMALLEST_LIMIT):
+    possible = type(limit) is int and SMALLEST_LIMIT <= limit <= _NUMBERS["stack"][1]
+    if limit is not None and limit != UNLIMITED and not possible:
         raise IllegalCase(
-            f"stack_limit={limit!r}: bytes from {SMALLEST_LIMIT} (CPython needs them) or {UNLIMITED!r}"
+            f"stack_limit={limit!r}: bytes from {SMALLEST_LIMIT} (CPython needs them) to "
+            f"{_NUMBERS['stack'][1]}, or {UNLIMITED!r}"
         )
     crossings = sum(1 for tree in case.trees for _ in _crossed(tree))
     if crossings:

@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from golib import binding, calltree, child, trace
 
 GRACE = 3.0
-"""Seconds that a hung child has, after SIGQUIT, to print its goroutines."""
+"""Seconds that a hung child has, after SIGSEGV, to print its goroutines."""
 HEAD, TAIL = 48 * 1024, 80 * 1024
 """Bytes of a child's stderr that are kept: from its beginning and from its end."""
 ATTEMPTS = 5
@@ -148,6 +148,7 @@ def _exactly(source: socket.socket, size: int) -> bytes | None:
 
 
 def _serve(parent: socket.socket, memfd: int) -> NoReturn:
+    binding.adopt_orphans()
     memory = trace.Memory(memfd)
     os.close(memfd)
     address = ctypes.addressof(memory.header)
@@ -239,6 +240,7 @@ def _watch(
             # A request never comes before the last one is answered: our parent is gone.
             _kill(pid)
             os.waitpid(pid, 0)
+            _end_orphans()
             sys.exit(0)
         if not timed_out and memory.header.finished > finished:
             finished = memory.header.finished
@@ -251,12 +253,13 @@ def _watch(
             timed_out = True
             deadline += GRACE
             stacks = _stacks(pid, request.library)
-            # A Go that handles SIGQUIT prints its goroutines; in a c-shared library it does not ask for
-            # the signal (runtime/signal_unix.go, sigInstallGoHandler), and the process ends here.
-            os.kill(pid, signal.SIGQUIT)
+            # Go prints all goroutines and dies. Not SIGQUIT: a c-shared library does not ask for it
+            # (runtime/signal_unix.go, sigInstallGoHandler), and the child would die without a word.
+            os.kill(pid, signal.SIGSEGV)
     os.close(pidfd)
     _kill(pid)  # its own group: whatever it left running
     _, status = os.waitpid(pid, 0)
+    _end_orphans()
     output.drain()
     os.close(reading)
     return status, output.text(), timed_out, stacks
@@ -267,10 +270,23 @@ def _stacks(pid: int, library: str) -> tuple[tuple[int, tuple[int, ...]], ...]:
     try:
         with open(f"/proc/{pid}/maps") as maps:  # noqa: PTH123
             base = next(int(line.split("-")[0], 16) for line in maps if line.rstrip().endswith(library))
-        found = binding.stacks(pid)
+        found = binding.stacks(pid, os.waitpid)
     except (OSError, StopIteration):
         return ()
     return tuple((tid, tuple(pc - base for pc in counters)) for tid, counters in found)
+
+
+def _end_orphans() -> None:
+    """Kills what a child left in sessions of its own, and what that leaves, until nothing is there."""
+    while True:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
+            orphans = [int(pid) for pid in file.read().split()]
+        if not orphans:
+            return
+        for pid in orphans:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def _kill(pid: int) -> None:

@@ -79,6 +79,10 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
             f"known issue {name}: an entry has the keys {', '.join(sorted(keys))} and may have a note"
         )
     try:
+        if not entry["releases"] or not entry["signatures"]:
+            raise ValueError("an entry names releases and signatures")
+        if not 0 < float(entry["rate"]) <= 1:
+            raise ValueError(f"rate = {entry['rate']}: a rate is above 0, and 1 at the most")
         proof = calltree.parse(entry["proof"])
         calltree.check(proof)
         return KnownIssue(
@@ -101,9 +105,11 @@ def _range(text: str) -> tuple[str, str]:
     else:
         first, _, last = text.partition(" - ")
         last = last or first
-    for end in filter(None, (first, last)):
-        version_key(end)
-    return first.strip(), last.strip()
+    first, last = first.strip(), last.strip()
+    if last and version_key(last) < version_key(first):
+        raise ValueError(f"{text!r} ends before it begins")
+    version_key(first)
+    return first, last
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,9 @@ class Rule(Enum):
         "seed: callbackUpdateSystemStack, go#68587",
     )
 
+    # Counted at each comparison: Enum's own hash runs in Python.
+    __hash__ = object.__hash__
+
     @property
     def text(self) -> str:
         return self.value[0]
@@ -328,7 +331,7 @@ class _Walk:
             if name in values:
                 self._differs(thread, number, event, name, int(here), values[name], Rule.CROSSING)
         for name in ("locks", "mallocing", "throwing", "dying", "preemptoff", "isExtraInSig"):
-            if name in values:
+            if values.get(name):
                 self._differs(thread, number, event, name, 0, values[name], Rule.CROSSING)
         if "isExtraInC" in values and "ncgo" in values:
             in_c = int(not event.in_go and values["isextra"] == 1 and values["ncgo"] == 0)
@@ -343,9 +346,12 @@ class _Walk:
     def _same(
         self, thread: _Thread, number: int, event: Event, before: Event, names: Iterable[str], rule: Rule
     ) -> None:
-        for name in names:
-            if name in event.values and name in before.values:
-                self._differs(thread, number, event, name, before.values[name], event.values[name], rule)
+        new, old = event.values, before.values
+        if new and old:
+            self.compared[rule] += 1
+            for name in names:
+                if name in new and name in old and new[name] != old[name]:
+                    self._differs(thread, number, event, name, old[name], new[name], rule)
 
     def _given_back(self, thread: _Thread, number: int, event: Event, before: Event, rule: Rule) -> None:
         """Everything is as at an earlier event on the same side."""

@@ -210,12 +210,21 @@ _WAITING = (
     *("runtime.stopm", "runtime.usleep", "runtime.procyield", "runtime.osyield"),
 )
 FRAMES = 3
+HUNG_THREAD = "golib: thread "
+"""What stands before each stack of a hung child (``symbols.text``)."""
 
 
 def _runtime_frames(stderr: str) -> tuple[str, ...]:
     """The functions of the runtime on top of the first stack that was printed, without those by which
-    it dies or waits.  Of a hang's stacks, that of a thread that hangs in a signal handler says most."""
-    stacks = stderr.split("golib: thread ")
-    telling = next((stack for stack in stacks[1:] if "runtime.sigtrampgo(" in stack), stderr)
+    it dies or waits.
+
+    Of a hang's stacks: that of a thread which hangs in a signal handler says most, else the one of a
+    thread in a callback; idle threads say nothing.
+    """
+    telling = stderr
+    if threads := stderr.split(HUNG_THREAD)[1:]:
+        in_handler = (stack for stack in threads if "runtime.sigtrampgo(" in stack)
+        in_callback = (stack for stack in threads if "crosscall2(" in stack)
+        telling = next(in_handler, next(in_callback, "")).partition("\n\n")[0]
     names = (match[1] for match in _FRAME.finditer(telling))
     return tuple(dict.fromkeys(name for name in names if not name.startswith(_DYING + _WAITING)))[:FRAMES]

@@ -12,6 +12,7 @@ import platform
 import secrets
 import shlex
 import subprocess
+import sys
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
@@ -35,6 +36,36 @@ STASH = pytest.StashKey["Run"]()
 FUZZED = pytest.StashKey[dict[str, Any]]()
 SEEN = pytest.StashKey[str]()
 OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Starts pytest again as ``--go=PATH`` where it was started as ``--go PATH``.
+
+    pytest looks for the suite's ini file before it has loaded a plugin, and takes a path behind an
+    option that it does not know for that of a test: the suite would lose its settings to a GOROOT.
+    """
+    given = list(early_config.invocation_params.args)
+    joined = _joined(given)
+    if joined != given and list(map(str, given)) == sys.argv[1:]:
+        before = sys.orig_argv[1 : len(sys.orig_argv) - len(given)]
+        if capture := early_config.pluginmanager.get_plugin("capturemanager"):
+            capture.stop_global_capturing()  # it has our stdout and stderr by now
+        os.execv(sys.executable, [sys.executable, *before, *joined])
+
+
+_PATH_OPTIONS = ("--go", "--go-overlay", "--golib-json", "--failures", "--replay")
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with each of our options and a path behind it made one."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in _PATH_OPTIONS and Path(argument).exists():
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -378,11 +409,22 @@ class Check:
         if verdict.status == "known":
             pytest.xfail(", ".join(verdict.issues))
         if verdict.status == "failed":
-            config = self._node.config
-            overlay = config.getoption("go_overlay")
-            again = ["pytest", self._node.nodeid, "--go", chosen.spec or chosen.version]
-            again += ["--go-overlay", overlay] if overlay else []
-            pytest.fail(report.failure(outcome, verdict, chosen.name, shlex.join(again)), pytrace=False)
+            again = _again(self._node.config, chosen, self._node.nodeid)
+            pytest.fail(report.failure(outcome, verdict, chosen.name, again), pytrace=False)
+
+
+def _again(config: pytest.Config, chosen: Toolchain, *arguments: str) -> str:
+    """The command line that runs it again, from where this run was started."""
+    command = ["pytest"]
+    for argument in arguments:
+        path, separator, rest = argument.partition("::")
+        command.append(os.path.relpath(config.rootpath / path) + separator + rest if rest else argument)
+    command.append(f"--go={chosen.spec or chosen.version}")
+    for option in ("go_overlay", "case_timeout"):
+        value = config.getoption(option)
+        command += [f"--{option.replace('_', '-')}={value}"] if value else []
+    command += ["--no-known-issues"] if config.getoption("no_known_issues") else []
+    return shlex.join(command)
 
 
 @pytest.fixture
@@ -420,7 +462,7 @@ class Fuzz:
             for finding in search.findings:
                 path = failures.keep(finding, name)
                 verdict = known.verdict(finding.outcome, bridge.toolchain.version, self._issues)
-                again = shlex.join(["pytest", "--replay", str(path), "--go", bridge.toolchain.spec])
+                again = _again(self._node.config, bridge.toolchain, f"--replay={path}")
                 parts.append(
                     f"{finding.count} of {search.ran} cases came to this; the smallest has "
                     f"{finding.case.size()} nodes and shows it at a rate of {finding.rate:g}\n"

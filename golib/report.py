@@ -54,12 +54,14 @@ def headline(outcome: Outcome, verdict: Verdict) -> str:
 
 
 def differences(divergences: Sequence[Divergence], decisive: Divergence) -> list[str]:
-    """What differs, a line for each crossing and rule; the decisive one is marked."""
+    """What differs, a line for each crossing and rule; the decisive one comes first, marked."""
     groups: dict[tuple[object, ...], list[Divergence]] = defaultdict(list)
     for found in divergences:
         groups[found.node, found.index, found.phase, found.rule].append(found)
+    shown = [group for group in groups.values() if decisive in group]
+    shown += [group for group in groups.values() if decisive not in group]
     lines = []
-    for found_together in list(groups.values())[:CROSSINGS]:
+    for found_together in shown[:CROSSINGS]:
         first = found_together[0]
         fields = ", ".join(dict.fromkeys(found.field for found in found_together))
         lines.append(

@@ -66,6 +66,8 @@ class _Here:
         leaves: tuple[str, ...] = {"go": _GO_LEAVES, "c": _C_LEAVES}.get(self.frame, ("Export",))
         if self.frame == "go":
             leaves += ("Panic",) * 4 * self.recovers + ("Goexit",) * 4 * self.exits
+        if self.repeated:
+            leaves = tuple(kind for kind in leaves if kind != "GC")
         if not self.signals:
             leaves = tuple(kind for kind in leaves if kind != "Signal")
         if self.depth >= MAX_DEPTH:
@@ -198,7 +200,9 @@ class _Grower:
         return calltree.Together(*threads)
 
     def _export(self, here: _Here) -> Node:
-        names: tuple[tuple[str, int], ...] = (("GoEmpty", 0), ("GoF", 0), *_VARIOUS)
+        names: tuple[tuple[str, int], ...] = (("GoEmpty", 0),)
+        if not here.repeated:  # each of these collects garbage, which takes half a millisecond
+            names += (("GoF", 0), *_VARIOUS)
         if here.recovers:
             names += (("GoF", 1),)
         name, p = self._pick(names)

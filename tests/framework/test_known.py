@@ -97,7 +97,6 @@ def test_a_bad_entry_is_named_with_the_rule(
     assert rule in str(caught.value)
 
 
-@pytest.mark.xfail(reason="known._entry takes any number for a rate")
 @pytest.mark.parametrize("rate", ["0.0", "-1.0", "1.5", "nan"])
 def test_a_rate_is_a_share(tmp_path: Path, rate: str) -> None:
     # With 0 the proof would be run an endless number of times.
@@ -105,14 +104,12 @@ def test_a_rate_is_a_share(tmp_path: Path, rate: str) -> None:
         read(tmp_path, entry(rate=rate))
 
 
-@pytest.mark.xfail(reason="known._entry does not ask for a range or a signature")
 @pytest.mark.parametrize("key", ["releases", "signatures"])
 def test_an_entry_without_a_range_or_a_signature_says_nothing(tmp_path: Path, key: str) -> None:
     with pytest.raises(KnownIssueError, match=r"^known issue go#1: "):
         read(tmp_path, entry(**{key: "[]"}))
 
 
-@pytest.mark.xfail(reason="known._range does not compare its two ends")
 def test_a_range_that_ends_before_it_begins_covers_nothing_and_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KnownIssueError, match=r"^known issue go#1: "):
         read(tmp_path, entry(releases='["1.22.12 - 1.22.5"]'))

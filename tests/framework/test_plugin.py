@@ -355,9 +355,6 @@ def test_a_goroot_with_a_releases_name_has_an_id_of_its_own(
     ]
 
 
-@pytest.mark.xfail(
-    reason="pytest seeks its ini file beside a path after an option unknown to it as yet; --go=PATH works"
-)
 def test_a_path_after_an_option_does_not_cost_the_suite_its_ini_file(
     suite: Suite, go_on_path: Toolchain
 ) -> None:
@@ -455,7 +452,6 @@ def test_a_failure_shows_all_that_is_needed_to_go_on(twin: Suite) -> None:
     second.says("sigmask: expected 0, seen 2048")
 
 
-@pytest.mark.xfail(reason="plugin.Check.judge leaves --no-known-issues out of the command")
 def test_a_known_issue_that_was_asked_for_fails_again_when_run_again(suite: Suite) -> None:
     suite.write("test_it.py", CALLS)
     run = suite.run("--go", OLD, "--no-known-issues")

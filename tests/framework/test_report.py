@@ -147,7 +147,6 @@ def test_what_differs_at_one_crossing_by_one_rule_is_one_line(passed: Outcome) -
     assert shown[-1] == f"    and at {8 - CROSSINGS} more crossings"
 
 
-@pytest.mark.xfail(reason="differences() lists the first crossings, also where the decisive one comes later")
 def test_the_decisive_divergence_is_listed_however_many_known_ones_come_first(passed: Outcome) -> None:
     found = [wrong(passed.events, index) for index in range(8)]
     text = failure(diverged(passed, *found), Verdict("failed", (), signature_of(found[7]), 7), "go", "")
