@@ -18,9 +18,15 @@ FOUND = {
         "Case(Thread(Stack(Go(), region=-1)), on=('trace',))",  # the other stack lies below
     ],
     "golib-4": [
-        "Case(Go(Thread(Go(Goexit()), kind='go')))",  # no trace
-        "Case(Go(Thread(Go(Goexit()), kind='go')), on=('trace',), godebug='tracefpunwindoff=1')",
-        "Case(Go(Thread(Goexit(), kind='go')), on=('trace',))",  # no callback
+        # no trace
+        "Case(Go(Thread(Go(Panic()), kind='go', recover=True, deferred=(GC(),))))",
+        # no frame pointers
+        "Case(Go(Thread(Go(Panic()), kind='go', recover=True, deferred=(GC(),))), on=('trace',),"
+        " godebug='tracefpunwindoff=1')",
+        # no callback
+        "Case(Go(Thread(Panic(), kind='go', recover=True, deferred=(GC(),))), on=('trace',))",
+        # on a thread that C made, whose M says that there is C on its stack
+        "Case(Go(Go(Panic()), recover=True, deferred=(GC(),)), on=('trace',))",
     ],
     "go#62130": [
         "Case(Go(Thread(C(Go(GC())), kind='go')))",  # on the thread's own stack
