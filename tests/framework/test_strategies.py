@@ -22,7 +22,7 @@ from golib.door import flavour
 @cache
 def drawn() -> list[Case]:
     """Enough that each kind is drawn some dozen times where it is rarest."""
-    return fuzz.generate(1_500, "coverage")
+    return fuzz.generate(3_000, "coverage")
 
 
 def pairs(case: Case) -> set[tuple[str, str]]:
