@@ -157,7 +157,25 @@ class Fuzzer:
                 rate = self._rate(smallest, kept)
                 search.findings.append(Finding(kept, smallest, outcome, rate, len(found)))
             return
+        if issues := self._known_alike(found[0][0], signature):
+            for issue in issues:
+                search.known[issue] += len(found)
+            return
         search.unconfirmed[signature] = found[0][0]
+
+    def _known_alike(self, case: Case, signature: Signature) -> tuple[str, ...]:
+        """The known issues that the case shows in the same words: what Go prints of a death may be cut
+        short, where another thread dies meanwhile, and then says not where it was."""
+        for _ in range(RETRIES):
+            outcome = self._subject(flavour(case)).run(case, self._timeout)
+            verdict = known.verdict(outcome, self._version, self._issues)
+            same = (outcome.signature.kind, outcome.signature.headline) == (
+                signature.kind,
+                signature.headline,
+            )
+            if verdict.status == "known" and same:
+                return verdict.issues
+        return ()
 
     def _rate(self, case: Case, signature: Signature) -> float:
         """How often the case shows the fault alone: twice in a row is always, else of RETRIES runs."""
