@@ -14,7 +14,9 @@ REPEATS = 7
 
 
 HANG = 2.5
-"""Seconds after which a proof hangs; each takes some hundredths of one, a tenth on a busy machine."""
+"""Seconds after which a proof that shows at a rate hangs; each takes some hundredths of one, a tenth on a
+busy machine. Others have all the time of a case: Go itself may take five seconds to die (runtime/panic.go,
+fatalpanic relays SIGQUIT from thread to thread and waits)."""
 
 
 @pytest.mark.parametrize("issue", ISSUES, ids=[issue.id for issue in ISSUES])
@@ -22,7 +24,7 @@ def test_it_shows_where_the_list_says_and_nowhere_else(bridge, issue):
     runs = 1 if issue.rate == 1 else round(REPEATS / issue.rate)
     outcomes = []
     while len(outcomes) < runs and not (issue.rate < 1 and any(map(issue.shown_by, outcomes))):
-        outcomes.append(bridge.run(issue.proof, HANG))
+        outcomes.append(bridge.run(issue.proof, HANG if issue.rate < 1 else None))
     shown = [issue.shown_by(outcome) for outcome in outcomes]
     version = bridge.toolchain.version
     if issue.affects(version):
