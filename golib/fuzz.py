@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -30,10 +31,15 @@ ROW = 64
 """Cases in a row in one child: few enough that a prefix that matters can be reduced."""
 SUSPECTS = 3
 """Cases of one signature that are tried alone, the smallest first."""
-DEADLINE = 5.0
-"""Seconds for each case of a row: a hundred times what the slowest takes.  Alone it has the whole time."""
+DEADLINE = 8.0
+"""Seconds for each case: a hundred times what the slowest takes, and more than the five that Go itself may
+take to die (it relays SIGQUIT from thread to thread, and waits)."""
+HANG_RETRIES = 6
+"""Runs alone of a case that hung, each of which may take all that time."""
 RUNS = 1500
 """Runs that reducing one fault may take, some ten seconds: one that shows seldom is reduced less."""
+SECONDS = 40.0
+"""That looking into one fault may take: a death of Go's can take five seconds."""
 RETRIES = 20
 """Runs alone of a suspect, until one fails: what shows less often than once in twenty is left alone."""
 
@@ -114,14 +120,15 @@ class Fuzzer:
         self._subject = subject
         self._version = version
         self._issues = issues
-        self._timeout = timeout
+        self._timeout = min(DEADLINE, timeout)
+        self._until = math.inf
 
     def search(self, drawn: Sequence[Case]) -> Search:
         """Runs all of them, and looks into each fault that no known issue covers."""
         search = Search()
         suspects: dict[Signature, list[tuple[Case, Case]]] = defaultdict(list)
         for row in rows(drawn):
-            outcomes = self._subject(flavour(row[0])).run_in_a_row(row, min(DEADLINE, self._timeout))
+            outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout)
             for number, outcome in enumerate(outcomes):
                 search.ran += 1
                 signature = self._fault(outcome, search)
@@ -142,12 +149,14 @@ class Fuzzer:
 
     def _look_into(self, signature: Signature, found: list[tuple[Case, Case]], search: Search) -> None:
         found.sort(key=lambda pair: pair[0].size())
+        self._until = time.monotonic() + SECONDS
         for case in [pair[0] for pair in found[:SUSPECTS]] + [found[0][1]]:
             rate = self._rate(case, signature)
             if not rate:
                 continue
             shows = partial(self._shows, signature=signature, rate=rate)
             smallest = reduce.reduce(case, shows, tries=min(reduce.TRIES, RUNS // attempts(rate)))
+            self._until = math.inf
             outcome = shows(smallest) or shows(smallest, rate=rate / 4)
             if outcome is None:
                 continue
@@ -166,7 +175,7 @@ class Fuzzer:
     def _known_alike(self, case: Case, signature: Signature) -> tuple[str, ...]:
         """The known issues that the case shows in the same words: what Go prints of a death may be cut
         short, where another thread dies meanwhile, and then says not where it was."""
-        for _ in range(RETRIES):
+        for _ in range(HANG_RETRIES if signature.kind == "hang" else RETRIES):
             outcome = self._subject(flavour(case)).run(case, self._timeout)
             verdict = known.verdict(outcome, self._version, self._issues)
             same = (outcome.signature.kind, outcome.signature.headline) == (
@@ -182,12 +191,15 @@ class Fuzzer:
         runs = [self._once(case, signature) is not None for _ in range(2)]
         if all(runs):
             return 1.0
-        runs += [self._once(case, signature) is not None for _ in range(RETRIES - 2)]
+        retries = HANG_RETRIES if signature.kind == "hang" else RETRIES
+        runs += [self._once(case, signature) is not None for _ in range(retries - 2)]
         return sum(runs) / len(runs)
 
     def _shows(self, case: Case, signature: Signature, rate: float) -> Outcome | None:
         """An outcome with the fault, from as many runs as make it likely."""
         for _ in range(attempts(rate)):
+            if time.monotonic() > self._until:
+                return None
             outcome = self._once(case, signature)
             if outcome is not None:
                 return outcome
