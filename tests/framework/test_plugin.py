@@ -65,7 +65,12 @@ class Suite:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # What an outer pytest has told its workers is not for an inner one.
-        self.environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+        # With CI set pytest's short summary repeats whole failures.
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if "PYTEST" not in name and name not in ("CI", "BUILD_NUMBER")
+        }
         self.python = sys.executable
         self.write("pytest.ini", "[pytest]\ngolib_required = true\n")
 
