@@ -95,8 +95,9 @@ class Subject:
         request = Request(str(self.library.path), self._fields, cases, timeout)
         ended = servers().run(World.of(first), request)
         if ended.stacks:
-            stderr = symbols.text(self.library.path, ended.stacks) + ended.stderr
-            ended = dataclasses.replace(ended, stderr=stderr)
+            before, mark, after = ended.stderr.partition(trace.OUT_OF_TIME)
+            stacks = symbols.text(self.library.path, ended.stacks)
+            ended = dataclasses.replace(ended, stderr=before + mark + stacks + after)
         return ended
 
 

@@ -194,11 +194,14 @@ class _Output:
             if not data:
                 self.open = False
                 return
-            fits = HEAD - len(self._head)
-            self._head += data[:fits]
-            self._tail += data[fits:]
-            if len(self._tail) > 2 * TAIL:
-                self._cut()
+            self.add(data)
+
+    def add(self, data: bytes) -> None:
+        fits = HEAD - len(self._head)
+        self._head += data[:fits]
+        self._tail += data[fits:]
+        if len(self._tail) > 2 * TAIL:
+            self._cut()
 
     def _cut(self) -> None:
         surplus = max(0, len(self._tail) - TAIL)
@@ -252,6 +255,8 @@ def _watch(
                 break
             timed_out = True
             deadline += GRACE
+            output.drain()
+            output.add(trace.OUT_OF_TIME.encode())
             stacks = _stacks(pid, request.library)
             # Go prints all goroutines and dies. Not SIGQUIT: a c-shared library does not ask for it
             # (runtime/signal_unix.go, sigInstallGoHandler), and the child would die without a word.

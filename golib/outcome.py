@@ -19,7 +19,7 @@ from enum import Enum
 from golib import model
 from golib.calltree import Case
 from golib.model import Divergence
-from golib.trace import HARNESS_STATUS, Ended, Event
+from golib.trace import HARNESS_STATUS, OUT_OF_TIME, Ended, Event
 
 
 class Kind(Enum):
@@ -119,8 +119,10 @@ def _outcome(
             *(case, Kind.DIVERGENCE, str(found[0]), signature_of(found[0])), found, events, status, stderr
         )
     frames: tuple[str, ...] = ()
-    if kind in (Kind.FATAL, Kind.SIGNAL, Kind.HANG):
+    if kind is Kind.HANG:
         frames = _runtime_frames(stderr)
+    elif kind in (Kind.FATAL, Kind.SIGNAL):
+        frames = _runtime_frames(stderr.partition(OUT_OF_TIME)[0])
     after = () if kind is Kind.HARNESS else tuple(sorted({one.key for one in found}))
     signature = Signature(kind.value, normalise(headline), frames, after)
     return Outcome(case, kind, headline, signature, found, events, status, stderr)
@@ -154,10 +156,12 @@ def judge_row(cases: Sequence[Case], ended: Ended, stack_guard: int | None = Non
 
 
 def _end(ended: Ended, complete: bool) -> tuple[Kind, str]:
-    words = _go_words(ended.stderr)
+    # When its time runs out it may be dying already: Go relays SIGQUIT from thread to thread, and may
+    # hang in that.
+    words = _go_words(ended.stderr.partition(OUT_OF_TIME)[0])
     if ended.record.fault:
         return Kind.HARNESS, ended.record.fault
-    if ended.timed_out:
+    if ended.timed_out and not words:
         return Kind.HANG, "it did not come to its end in time"
     if complete:
         return Kind.PASSED, "passed"

@@ -171,6 +171,10 @@ HARNESS_STATUS = 3
 """Exit status of a child in which something of ours failed."""
 
 
+OUT_OF_TIME = "[golib: its time is up]\n"
+"""Where in a child's output its time ran out: what stands behind it, it says of its end."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a child ended: its wait status, what it wrote to stdout and stderr (the middle is left out

@@ -20,7 +20,7 @@ from golib.door import Subject
 from golib.forkserver import HEAD, TAIL
 from golib.outcome import FRAMES, Kind, Outcome, judge, normalise, wait_status
 from golib.toolchain import Toolchain, resolve
-from golib.trace import CAPACITY, HARNESS_STATUS, Ended, Phase, Record
+from golib.trace import CAPACITY, HARNESS_STATUS, OUT_OF_TIME, Ended, Phase, Record
 
 SHORT = 0.3
 """Seconds until a case that will never end is a hang."""
@@ -210,7 +210,8 @@ def test_a_hang_in_the_middle_of_a_flood_keeps_both_ends(broken: Subject) -> Non
     _, first, said = outcome.stderr.partition("the first line\n")
     assert first
     assert "the last line\n" in said, "and what Go says of its end behind it"
-    assert len(said) < HEAD + TAIL + 100
+    stacks = said.partition(OUT_OF_TIME)[2].partition("SIGSEGV: ")[0]
+    assert len(said) < HEAD + TAIL + 100 + len(stacks)
 
 
 # The releases' own deaths.
@@ -311,7 +312,12 @@ def end(
     [
         (end(DIED, "panic: x", fault="ours"), Kind.HARNESS, "ours"),
         (end(0, finished=1, fault="ours"), Kind.HARNESS, "ours"),
-        (end(DIED, "panic: x", timed_out=True), Kind.HANG, "it did not come to its end in time"),
+        # What it says before its time is up is its own, what it says afterwards is golib's doing.
+        (end(DIED, f"panic: x\n{OUT_OF_TIME}", timed_out=True), Kind.FATAL, "panic: x"),
+        (
+            end(DIED, f"{OUT_OF_TIME}SIGSEGV: segmentation violation", timed_out=True),
+            *(Kind.HANG, "it did not come to its end in time"),
+        ),
         (end(HARNESS_STATUS << 8, "panic: x"), Kind.HARNESS, "the child gave up without saying why"),
         (end(DIED, "panic: x"), Kind.FATAL, "panic: x"),
         (end(DIED), Kind.SIGNAL, "died by SIGABRT"),
