@@ -150,6 +150,12 @@ class Fuzzer:
     def _look_into(self, signature: Signature, found: list[tuple[Case, Case]], search: Search) -> None:
         found.sort(key=lambda pair: pair[0].size())
         self._until = time.monotonic() + SECONDS
+        # What Go prints of a death may be cut short, where another thread dies meanwhile.
+        cut_short = signature.kind == "fatal" and not signature.frames
+        if cut_short and (issues := self._known_alike(found[0][0], signature)):
+            for issue in issues:
+                search.known[issue] += len(found)
+            return
         for case in [pair[0] for pair in found[:SUSPECTS]] + [found[0][1]]:
             rate = self._rate(case, signature)
             if not rate:
@@ -166,15 +172,10 @@ class Fuzzer:
                 rate = self._rate(smallest, kept)
                 search.findings.append(Finding(kept, smallest, outcome, rate, len(found)))
             return
-        if issues := self._known_alike(found[0][0], signature):
-            for issue in issues:
-                search.known[issue] += len(found)
-            return
         search.unconfirmed[signature] = found[0][0]
 
     def _known_alike(self, case: Case, signature: Signature) -> tuple[str, ...]:
-        """The known issues that the case shows in the same words: what Go prints of a death may be cut
-        short, where another thread dies meanwhile, and then says not where it was."""
+        """The known issues that the case shows in the same words, which then say where it was."""
         for _ in range(HANG_RETRIES if signature.kind == "hang" else RETRIES):
             outcome = self._subject(flavour(case)).run(case, self._timeout)
             verdict = known.verdict(outcome, self._version, self._issues)
