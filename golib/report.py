@@ -178,6 +178,7 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(text)
+        os.chmod(name, 0o644)  # noqa: PTH101 - mkstemp made it the owner's alone
         os.replace(name, path)  # noqa: PTH105 - the name came from mkstemp
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
