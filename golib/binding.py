@@ -59,6 +59,10 @@ class NodeStruct(ctypes.Structure):
         ("gate", ctypes.c_void_p),
         ("handle", ctypes.c_uint64),
         ("m", ctypes.c_void_p),
+        ("end_sigmask", ctypes.c_uint64),
+        ("end_alt_sp", ctypes.c_uint64),
+        ("end_alt_size", ctypes.c_uint64),
+        ("end_alt_flags", ctypes.c_uint64),
         ("mute", ctypes.c_uint32),
         ("pad", ctypes.c_uint32),
     )
@@ -161,8 +165,11 @@ class Bridge:
         # void golib_wait_ready(void)
         library.golib_wait_ready.argtypes = ()
         library.golib_wait_ready.restype = None
-        # void golib_run(struct node *, int leave)
-        library.golib_run.argtypes = (ctypes.POINTER(NodeStruct), ctypes.c_int)
+        # void golibStopTrace(void)
+        library.golibStopTrace.argtypes = ()
+        library.golibStopTrace.restype = None
+        # void golib_run(struct node *, int blocked, int leave)
+        library.golib_run.argtypes = (ctypes.POINTER(NodeStruct), ctypes.c_int, ctypes.c_int)
         library.golib_run.restype = None
         # void NAME(int32_t): the plain exports, which cgo declares with GoInt32 parameters.
         self.exports = {}
@@ -185,12 +192,16 @@ class Bridge:
         """Returns when Go's init has turned on what the world asks for."""
         self.library.golib_wait_ready()
 
-    def run(self, program: Program, signals: str, leave: bool) -> None:
+    def stop_trace(self) -> None:
+        """Ends the execution trace: its file is complete."""
+        self.library.golibStopTrace()
+
+    def run(self, program: Program, signals: str, blocked: str, leave: bool) -> None:
         """Runs a compiled case on this thread, while ``signals`` (a name, or nothing) arrive on all its
-        threads; with ``leave`` the process ends with it."""
+        threads and ``blocked`` (the same) is blocked on it; with ``leave`` the process ends with it."""
         if signals:
             self.library.golib_signals_start(calltree.SIGNALS[signals])
-        self.library.golib_run(program.root, leave)
+        self.library.golib_run(program.root, calltree.SIGNALS.get(blocked, 0), leave)
         if signals:
             self.library.golib_signals_stop()
 

@@ -256,6 +256,9 @@ class Grow(Node):
 SIGNALS = {"SIGURG": 23, "SIGUSR1": 10, "SIGPROF": 27}
 """What may be sent, with its number on Linux: Go's own preemption signal, one that reaches Go's handler
 through os/signal.Notify, and the profiler's."""
+BLOCKABLE = ("SIGUSR1",)
+"""Those of them that Go leaves blocked where C has blocked them; it unblocks the others on the thread's first
+callback, until the thread's end (runtime/signal_unix.go, blockableSig)."""
 NEEDS = {"SIGUSR1": "notify", "SIGPROF": "cpuprofile"}
 """Without this switch the signal has no handler, and ends the process."""
 
@@ -343,6 +346,8 @@ class Case:
     godebug: the value of GODEBUG when the process starts.
     on: what the process has turned on before the first call: see ``SWITCHES``.
     signals: one of ``SIGNALS``, which another thread sends to every thread of the tree all the time.
+    blocked: one of ``BLOCKABLE``, which C has blocked on the main thread, after Go's init; the threads of
+    the tree inherit it, those of Go must not.
     """
 
     trees: tuple[Node, ...]
@@ -351,6 +356,7 @@ class Case:
     godebug: str = ""
     on: tuple[str, ...] = ()
     signals: str = ""
+    blocked: str = ""
 
     def __init__(
         self,
@@ -360,6 +366,7 @@ class Case:
         godebug: str = "",
         on: tuple[str, ...] = (),
         signals: str = "",
+        blocked: str = "",
     ) -> None:
         for name, value in (
             ("trees", trees),
@@ -368,6 +375,7 @@ class Case:
             ("godebug", godebug),
             ("on", tuple(on)),
             ("signals", signals),
+            ("blocked", blocked),
         ):
             object.__setattr__(self, name, value)
 
@@ -572,6 +580,10 @@ def check(case: Case) -> frozenset[Basis]:
         raise IllegalCase(f"signals={case.signals!r}: it is one of {', '.join(SIGNALS)}")
     if lacking := _lacks_switch(case.signals, case.on):
         raise IllegalCase(f"{case.signals} ends a process that has not turned {lacking!r} on")
+    if case.blocked and case.blocked not in BLOCKABLE:
+        raise IllegalCase(f"blocked={case.blocked!r}: it is one of {', '.join(BLOCKABLE)}")
+    if case.blocked and case.blocked in {case.signals, *(getattr(p.node, "name", "") for p in case.walk())}:
+        raise IllegalCase(f"{case.blocked} is blocked and sent: it would never be delivered")
     limit = case.stack_limit
     possible = type(limit) is int and SMALLEST_LIMIT <= limit <= _NUMBERS["stack"][1]
     if limit is not None and limit != UNLIMITED and not possible:

@@ -29,6 +29,7 @@ class Request:
     fields: binding.Fields
     cases: tuple[Case, ...]
     timeout: float  # seconds for each of them
+    trace: str = ""  # where the execution trace goes, if the world has one on; else nowhere
 
 
 def main(
@@ -53,6 +54,7 @@ def main(
 def _run(request: Request, memory: int, header: object, regions: Mapping[int, tuple[int, int]]) -> None:
     # Go's os.Getenv reads what exec laid, C's getenv reads this.
     os.environ["GOLIB_WORLD"] = ",".join(request.cases[0].on)
+    os.environ["GOLIB_TRACE"] = request.trace
     bridge = binding.Bridge(request.library)
     bridge.use(memory, request.fields)
     if request.cases[0].on:
@@ -62,8 +64,10 @@ def _run(request: Request, memory: int, header: object, regions: Mapping[int, tu
         header.running = number  # type: ignore[attr-defined]
         bridge.hide_bounds(case.bounds == "hidden")
         program = binding.Program(bridge, case, regions, first)
-        bridge.run(program, case.signals, leaves_interpreter(case))
+        bridge.run(program, case.signals, case.blocked, leaves_interpreter(case))
         first = program.end
+    if request.trace:
+        bridge.stop_trace()
 
 
 def _fault(header: object, what: str) -> None:

@@ -57,13 +57,14 @@ class Subject:
         self.library = library
         self._fields = fields_of(library)
 
-    def run(self, case: Case, timeout: float = DEADLINE) -> Outcome:
-        """Runs the case alone in a child of its own, at most ``timeout`` seconds.
+    def run(self, case: Case, timeout: float = DEADLINE, trace_file: str = "") -> Outcome:
+        """Runs the case alone in a child of its own, at most ``timeout`` seconds.  ``trace_file``: where
+        the execution trace goes of a case that has it on; complete when the case comes to its end.
 
         Raises calltree.IllegalCase before anything runs, and ServerError when no child could be had.
         """
         self._check(case)
-        ended = self._children(case, (case,), timeout)
+        ended = self._children(case, (case,), timeout, trace_file)
         return outcome.judge(case, ended, self.library.layout.stack_guard)
 
     def run_in_a_row(self, cases: Sequence[Case], timeout: float = DEADLINE) -> list[Outcome]:
@@ -91,8 +92,10 @@ class Subject:
                 f"this is {self.library.flavour!r}"
             )
 
-    def _children(self, first: Case, cases: tuple[Case, ...], timeout: float) -> trace.Ended:
-        request = Request(str(self.library.path), self._fields, cases, timeout)
+    def _children(
+        self, first: Case, cases: tuple[Case, ...], timeout: float, trace_file: str = ""
+    ) -> trace.Ended:
+        request = Request(str(self.library.path), self._fields, cases, timeout, trace_file)
         ended = servers().run(World.of(first), request)
         if ended.stacks:
             before, mark, after = ended.stderr.partition(trace.OUT_OF_TIME)

@@ -101,7 +101,7 @@ class Rule(Enum):
     )
     THREAD = (
         "a callback gives the thread its signal mask, its alternate stack and its floating-point control"
-        " back",
+        " back, a thread ends with what it began with, and Go's own threads begin with nobody else's",
         'os/signal documentation, "Go programs that use cgo or SWIG"; silent for floating point',
     )
     COUNT = (
@@ -248,6 +248,11 @@ class _Walk:
                 self._entries[event.node].append((event.tid, len(own)))
             own.append((index, event))
         self._main = events[0].tid if events else 0
+        blocked = calltree.SIGNALS.get(case.blocked, 0)
+        self._initial = events[0].sigmask & ~(1 << blocked >> 1) if events else 0
+        """The process's signal mask when Go's init ran."""
+        self._begun: dict[int, Event] = {}
+        """Each thread's first event, by its node: how the thread was before it called."""
         self._alone = True
 
     def run(self) -> list[Divergence]:
@@ -330,6 +335,8 @@ class _Walk:
         for name, here in (("incgo", not event.in_go), ("throwsplit", not event.in_go)):
             if name in values:
                 self._differs(thread, number, event, name, int(here), values[name], Rule.CROSSING)
+        if not event.in_go and values.get("isextra") == 0:
+            self._differs(thread, number, event, "sigmask", self._initial, event.sigmask, Rule.THREAD)
         for name in ("locks", "mallocing", "throwing", "dying", "preemptoff", "isExtraInSig"):
             if values.get(name):
                 self._differs(thread, number, event, name, 0, values[name], Rule.CROSSING)
@@ -598,6 +605,9 @@ class _Walk:
             self._take(thread, number, Phase.ENDED, False)
             return
         thread.take()
+        if begun := self._begun.get(number):
+            self._differs(thread, number, event, "sigmask", begun.sigmask, event.sigmask, Rule.THREAD)
+            self._differs(thread, number, event, "altstack", begun.altstack, event.altstack, Rule.THREAD)
         # A signal on a thread without an M takes one from the same list.
         if self._alone and not self._case.signals:
             for name in BOUNDS:
@@ -619,6 +629,7 @@ class _Walk:
         go = node.kind == "go"
         try:
             entered = self._take(own, number, Phase.ENTERED, go)
+            self._begun[number] = entered
             self._guarded(own, number, node, entered)
             self._take(own, number, Phase.LEAVING, go)
         except (_NoMore, _Exiting):

@@ -367,10 +367,10 @@ class Bridge:
             self._subjects[flavour] = golib.open(self._run.library(self.toolchain, flavour))
         return self._subjects[flavour]
 
-    def run(self, case: Case, timeout: float | None = None) -> Outcome:
+    def run(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
         """Runs one case alone in a child; see ``golib.door.Subject.run``."""
         flavour = "absent" if case.bounds == "absent" else "real"
-        return self.subject(flavour).run(case, timeout or self.timeout)
+        return self.subject(flavour).run(case, timeout or self.timeout, trace_file)
 
 
 @pytest.fixture(scope="session")
@@ -392,10 +392,10 @@ class Check:
         """``check(Go(C(Go())), bounds="hidden")``: the call trees of a case, and its world."""
         return self.case(Case(*trees, **world))
 
-    def case(self, case: Case) -> Outcome:
+    def case(self, case: Case, trace_file: str = "") -> Outcome:
         """Returns the outcome of a case that passed, for what a test wants to assert of its trace."""
         try:
-            outcome = self._bridge.run(case)
+            outcome = self._bridge.run(case, trace_file=trace_file)
         except (IllegalCase, ServerError) as error:
             pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
         self.judge(outcome)

@@ -92,7 +92,7 @@ class EventStruct(ctypes.Structure):
         ("node", ctypes.c_int32),
         ("phase", ctypes.c_uint8),
         ("in_go", ctypes.c_uint8),
-        ("pad", ctypes.c_uint8 * 2),
+        ("goroutines", ctypes.c_uint16),
         ("tid", ctypes.c_uint32),
         ("queries", ctypes.c_uint32),
         ("mxcsr", ctypes.c_uint32),
@@ -147,6 +147,8 @@ class Event:
     sigmask: int = 0
     altstack: tuple[int, int, int] = (0, 0, 0)
     fpu: tuple[int, int] = (0, 0)
+    goroutines: int = 0
+    """runtime.NumGoroutine(), seen from Go only."""
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -226,13 +228,13 @@ class Memory:
         self.map.close()
 
 
-_HEAD = "<IiBB2xIIIIIQQQQQQQ"
+_HEAD = "<IiBBHIIIIIQQQQQQQ"
 """``struct event`` up to its values, as the struct module says it."""
 _PHASES = tuple(Phase)
 
 
 def _event(raw: tuple[int, ...], names: tuple[str, ...]) -> Event:
-    _, node, phase, in_go, tid, queries, mxcsr, control, alt_flags, *rest = raw
+    _, node, phase, in_go, goroutines, tid, queries, mxcsr, control, alt_flags, *rest = raw
     sp, told_lo, told_hi, m, sigmask, alt_sp, alt_size, *values = rest
     return Event(
         node=node,
@@ -247,4 +249,5 @@ def _event(raw: tuple[int, ...], names: tuple[str, ...]) -> Event:
         sigmask=sigmask,
         altstack=(alt_sp, alt_size, alt_flags),
         fpu=(mxcsr, control),
+        goroutines=goroutines,
     )

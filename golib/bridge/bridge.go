@@ -229,6 +229,7 @@ func record(n *C.struct_node, phase uint8) {
 	e.node = n.id
 	e.phase = C.uint8_t(phase)
 	e.in_go = 1
+	e.goroutines = C.uint16_t(runtime.NumGoroutine())
 	e.tid = thread.tid
 	e.queries = thread.queries
 	e.told_lo, e.told_hi = thread.told_lo, thread.told_hi
@@ -264,7 +265,7 @@ func begin() {
 		signal.Notify(c, syscall.SIGUSR1)
 	}
 	if wants("trace") {
-		must(trace.Start(io.Discard))
+		must(trace.Start(traceWriter()))
 	}
 	if wants("cpuprofile") {
 		must(pprof.StartCPUProfile(io.Discard))
@@ -278,6 +279,28 @@ func begin() {
 	if wants("memprofile") {
 		runtime.MemProfileRate = 1
 	}
+}
+
+// traceFile takes the execution trace, if somebody wants to read it.
+var traceFile *os.File
+
+func traceWriter() io.Writer {
+	s := C.CString("GOLIB_TRACE")
+	defer C.free(unsafe.Pointer(s))
+	path := C.GoString(C.getenv(s))
+	if path == "" {
+		return io.Discard
+	}
+	var err error
+	traceFile, err = os.Create(path)
+	must(err)
+	return traceFile
+}
+
+//export golibStopTrace
+func golibStopTrace() {
+	trace.Stop()
+	must(traceFile.Close())
 }
 
 func wants(what string) bool {

@@ -249,8 +249,31 @@ void golib_thread_body(struct node *n)
 	n->m = golib_m();
 }
 
+// A native thread's last word comes from the destructor of a pthread key. It
+// asks for a second round of destructors, so that Go's has run by then,
+// whichever key is the older.
+static pthread_key_t last_word;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Thread_local int rounds;
+
+static void at_the_end(void *arg)
+{
+	if (rounds++ == 0)
+		pthread_setspecific(last_word, arg);
+	else
+		golib_remember_end(arg);
+}
+
+static void make_key(void)
+{
+	if (pthread_key_create(&last_word, at_the_end) != 0)
+		golib_fault("there is no pthread key for a thread's end");
+}
+
 static void *native_thread(void *arg)
 {
+	pthread_once(&once, make_key);
+	pthread_setspecific(last_word, arg);
 	golib_thread_body(arg);
 	return 0;
 }
@@ -384,9 +407,17 @@ void golib_signals_stop(void)
 // golib_run runs one case: its trees, one after the other, on the thread
 // that calls. With leave set it ends the process without going back to its
 // caller, because a panic has crossed interpreter frames on some thread.
-void golib_run(struct node *root, int leave)
+void golib_run(struct node *root, int blocked, int leave)
 {
+	sigset_t set;
+
+	sigemptyset(&set);
+	if (blocked) {
+		sigaddset(&set, blocked);
+		pthread_sigmask(SIG_BLOCK, &set, 0);
+	}
 	golib_run_body(root);
+	pthread_sigmask(SIG_UNBLOCK, &set, 0);
 	atomic_fetch_add(&golib_header->finished, 1);
 	if (leave)
 		_exit(0);

@@ -53,6 +53,8 @@ struct node {
 	struct golib_gate *gate;   // Thread in a Together: waits here for the others
 	uint64_t handle;           // Thread: its pthread_t
 	char *m;                   // Thread: the M it had when it left
+	uint64_t end_sigmask;      // Thread: its own state after all destructors but ours
+	uint64_t end_alt_sp, end_alt_size, end_alt_flags;
 	uint32_t mute;             // Thread: inherited from the thread that starts it
 	uint32_t pad;
 };
@@ -64,7 +66,8 @@ struct node {
 struct event {
 	_Atomic uint32_t committed; // the header's generation, written last
 	int32_t node;
-	uint8_t phase, in_go, pad[2];
+	uint8_t phase, in_go;
+	uint16_t goroutines;        // in Go: runtime.NumGoroutine()
 	uint32_t tid, queries, mxcsr;
 	uint32_t fpu_control, alt_flags;
 	uint64_t sp, told_lo, told_hi;
@@ -105,6 +108,7 @@ extern void *(*golib_read_g)(void);
 struct golib_thread *golib_self(void);
 void golib_record(struct node *n, int phase);
 void golib_record_m(struct node *n, int phase, char *m);
+void golib_remember_end(struct node *n);
 char *golib_m(void);
 void golib_call(const struct thunk *t);
 void golib_run_body(struct node *n);

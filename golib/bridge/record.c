@@ -166,6 +166,26 @@ __attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m
 	}
 	for (i = 0; i < GOLIB_VALUES; i++)
 		e->values[i] = base[golib_fields[i].base] ? load(base[golib_fields[i].base], golib_fields[i]) : 0;
+	e->goroutines = 0;
 	own_state(e);
+	if (phase == GOLIB_ENDED) {
+		// Whoever joined it sees what the thread saw last.
+		e->sigmask = n->end_sigmask;
+		e->alt_sp = n->end_alt_sp;
+		e->alt_size = n->end_alt_size;
+		e->alt_flags = (uint32_t)n->end_alt_flags;
+	}
 	atomic_store(&e->committed, golib_header->generation);
+}
+
+// golib_remember_end keeps the state that an ending thread has for GOLIB_ENDED.
+void golib_remember_end(struct node *n)
+{
+	struct event e;
+
+	own_state(&e);
+	n->end_sigmask = e.sigmask;
+	n->end_alt_sp = e.alt_sp;
+	n->end_alt_size = e.alt_size;
+	n->end_alt_flags = e.alt_flags;
 }

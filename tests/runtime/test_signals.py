@@ -1,11 +1,11 @@
 """A signal handler asks for no bounds, on a thread that never called Go and on one that did, on its own
-stack and on a foreign one."""
+stack and on a foreign one.  What a thread has blocked stays blocked."""
 
 from __future__ import annotations
 
 import pytest
 
-from golib import C, Go, Signal, Stack, Thread
+from golib import C, Go, Panic, Signal, Stack, Thread, Together
 from golib.calltree import SIGNALS
 
 
@@ -43,3 +43,20 @@ def test_below_a_go_frame(check, signal, bounds, thread, on):
 
 def test_below_a_go_frame_on_a_foreign_stack(check, signal, bounds):
     check(Go(Stack(signal, Go(C(signal)), signal)), on=ON, bounds=bounds)
+
+
+BLOCKED = "SIGUSR1"
+
+
+def test_what_is_blocked_stays_blocked(check, bounds, thread, on):
+    tree = C(Go(C(Go(), Stack(Go()))), Go(C(Go(Panic())), recover=True), Go())
+    check(*on(thread, tree), blocked=BLOCKED, bounds=bounds)
+
+
+def test_what_is_blocked_stays_blocked_to_the_end_of_a_thread(check):
+    check(Thread(C()), Thread(Go()), Together(Thread(Go()), Thread(C(Go()))), Thread(Go()), blocked=BLOCKED)
+
+
+def test_threads_that_go_makes_inherit_nothing(check):
+    made = Go(Thread(C(Go(C())), kind="go"))
+    check(made, Thread(made), blocked=BLOCKED)

@@ -34,6 +34,15 @@ def test_two_thousand_short_threads(check, kind, bounds):
     assert first.tid != last.tid
 
 
+def test_a_thread_is_one_goroutine_from_its_first_callback_to_its_end(check):
+    # Two hundred: by the last one Go's main goroutine, which ends after its init, is long gone.
+    outcome = check(Go(), C(Thread(Go(), Go()), times=200), Go())
+    counts = [e.goroutines for e in outcome.events if e.in_go and e.phase is Phase.ENTERED]
+    *_, first, second, after = counts
+    assert (first, second) == (after + 1, after + 1)
+    assert after <= counts[0], "threads have ended, their goroutines have not"
+
+
 def test_threads_that_end_together(check, bounds):
     threads = [Thread(Go(), C(Go(), stack=4_000), stack=256 * KIB) for _ in range(16)]
     check(Together(*threads), Together(*threads), Go(), bounds=bounds)
