@@ -190,6 +190,24 @@ FULL = "callGoWithVariousStackAndGoFrame"
         (Case(Go(), bounds="none"), "", "bounds='none': it is one of real, ", Case(Go(), bounds="absent")),
         (Case(Go(), on=("tv",)), "", "on='tv': a process can have turned on", Case(Go(), on=("notify",))),
         (
+            Case(Go(), blocked="SIGURG"),
+            "",
+            "blocked='SIGURG': it is one of SIGUSR1",
+            Case(Go(), blocked="SIGUSR1"),
+        ),
+        (
+            Case(Signal(name="SIGUSR1"), blocked="SIGUSR1", on=("notify",)),
+            "",
+            "SIGUSR1 is blocked and sent: it would never be delivered",
+            Case(Signal(name="SIGURG"), blocked="SIGUSR1", on=("notify",)),
+        ),
+        (
+            Case(Go(), blocked="SIGUSR1", signals="SIGUSR1", on=("notify",)),
+            "",
+            "SIGUSR1 is blocked and sent",
+            Case(Go(), blocked="SIGUSR1", signals="SIGURG"),
+        ),
+        (
             Case(Go(), stack_limit=SMALLEST_LIMIT - 1),
             "",
             f"stack_limit={SMALLEST_LIMIT - 1}: bytes from {SMALLEST_LIMIT}",

@@ -265,6 +265,33 @@ def test_a_broken_rule_is_named_with_node_field_and_values(rule):
     assert rule.source in str(one)
 
 
+@pytest.mark.parametrize(
+    ("right", "index", "changes", "field"),
+    [
+        (ended, -2, {"sigmask": 1}, "sigmask"),
+        (ended, -2, {"altstack": (1, 2, 2)}, "altstack"),
+        (go_made, 5, {"sigmask": 1}, "sigmask"),
+    ],
+)
+def test_a_thread_ends_as_it_began_and_gos_own_begin_with_nobodys_state(right, index, changes, field):
+    case, trace = right()
+    events = trace.changed(index, **changes)
+    assert not events[index].in_go
+    assert next((one.rule, one.field) for one in found(case, events)) == (Rule.THREAD, field)
+
+
+def test_what_the_main_thread_has_blocked_gos_own_threads_have_not():
+    case, trace = go_made()
+    blocked = case.having(*case.trees, blocked="SIGUSR1")
+    assert calltree.check(blocked)
+    own = {event.tid for event in trace.events if event.values.get("isextra") == 0}
+    masked = [
+        event if event.tid in own or event.in_go else dataclasses.replace(event, sigmask=1 << 9)
+        for event in trace.events
+    ]
+    assert found(blocked, masked) == []
+
+
 def test_a_known_difference_does_not_hide_a_later_one():
     case, trace = hidden()
     events = trace.changed(1, guard1=0)
