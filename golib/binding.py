@@ -77,14 +77,19 @@ class FieldStruct(ctypes.Structure):
 class RootsStruct(ctypes.Structure):
     """``struct roots`` of golib.h."""
 
-    _fields_ = (("g_m", ctypes.c_uint64), ("m_g0", ctypes.c_uint64), ("m_curg", ctypes.c_uint64))
+    _fields_ = (
+        ("g_m", ctypes.c_uint64),
+        ("m_g0", ctypes.c_uint64),
+        ("m_curg", ctypes.c_uint64),
+        ("sched", ctypes.c_uint64),
+    )
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Where the runtime's fields are in one library: bytes from g or m."""
+    """Where the runtime's fields are in one library: bytes from g, m or sched, and the way to those."""
 
-    roots: tuple[int, int, int]
+    roots: tuple[int, int, int, int]
     table: tuple[tuple[int, int, int], ...]  # (base, size, offset) in the order of trace.FIELDS
 
     @property

@@ -122,5 +122,5 @@ def fields_of(library: Library) -> binding.Fields:
     for _, base, key in trace.FIELDS:
         field = layout.get(key)
         table.append((int(base), field.size, field.offset) if field else (int(base), 0, 0))
-    roots = tuple(layout[key].offset for key in ("g.m", "m.g0", "m.curg"))
-    return binding.Fields((roots[0], roots[1], roots[2]), tuple(table))
+    to_m, to_g0, to_curg = (layout[key].offset for key in ("g.m", "m.g0", "m.curg"))
+    return binding.Fields((to_m, to_g0, to_curg, library.layout.sched), tuple(table))

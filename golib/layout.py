@@ -1,7 +1,7 @@
-"""Where the fields of Go's runtime.g and runtime.m lie, read from a library's own DWARF.
+"""Where the fields of Go's runtime.g, runtime.m and runtime.sched lie, read from a library's own DWARF.
 
 The offsets differ from release to release, and a working GOROOT may move them at any time, so no
-table of them could stay right. Go describes both structs in every library it links (src/cmd/link,
+table of them could stay right. Go describes the structs in every library it links (src/cmd/link,
 dwarf.go: runtime.g and runtime.m are always kept), in DWARF 4 up to Go 1.24 and DWARF 5 since.
 
 Walking the DIEs would parse some forty thousand of them. Instead the name is
@@ -21,10 +21,11 @@ from typing import Any
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.elf.elffile import ELFFile
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when `read` comes to see more or other fields: layouts cached under another one are stale."""
 
-_STRUCTS = {"g": "runtime.g", "m": "runtime.m"}
+_STRUCTS = {"g": "runtime.g", "m": "runtime.m", "sched": "runtime.schedt"}
+_SCHED = "runtime.sched"
 _STACK_GUARD = "runtime.stackGuard"
 
 # Sizes in bytes that one load of the bridge can fetch.
@@ -44,10 +45,10 @@ class LayoutError(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """One scalar of runtime.g or runtime.m."""
+    """One scalar of runtime.g, runtime.m or runtime.schedt."""
 
     base: str
-    """Which struct: "g" or "m"."""
+    """Which struct: "g", "m" or "sched"."""
     offset: int
     """Bytes from the start of that struct."""
     size: int
@@ -56,7 +57,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """The scalars (numbers, bools, pointers) of runtime.g and runtime.m.
+    """The scalars (numbers, bools, pointers) of runtime.g, runtime.m and runtime.schedt.
 
     Nested structs are flattened to dotted paths: "g.stack.lo", "g.sched.sp", "m.curg". Arrays are
     left out. A field that this release does not have is absent.
@@ -65,21 +66,23 @@ class Layout:
     fields: Mapping[str, Field]
     stack_guard: int | None
     """runtime.stackGuard, in bytes above g.stack.lo, or None when the DWARF does not have it."""
+    sched: int
+    """Where runtime.sched, the one runtime.schedt, lies: bytes from where the library is loaded."""
 
     def to_json(self) -> dict[str, Any]:
         fields = {name: [field.base, field.offset, field.size] for name, field in self.fields.items()}
-        return {"fields": fields, "stack_guard": self.stack_guard}
+        return {"fields": fields, "stack_guard": self.stack_guard, "sched": self.sched}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Layout:
         fields = {name: Field(base, offset, size) for name, (base, offset, size) in data["fields"].items()}
-        return cls(MappingProxyType(fields), data["stack_guard"])
+        return cls(MappingProxyType(fields), data["stack_guard"], data["sched"])
 
 
 def read(path: Path) -> Layout:
     """The layout of the Go runtime inside the shared library at path.
 
-    Raises LayoutError when path is no ELF file, has no DWARF, or its DWARF does not describe both
+    Raises LayoutError when path is no ELF file, has no DWARF, or its DWARF does not describe the
     structs.
     """
     try:
@@ -103,11 +106,16 @@ def read(path: Path) -> Layout:
                     fields[f"{base}.{member}"] = Field(base, offset, size)
             guard = _find(dwarf, _STACK_GUARD, "DW_TAG_constant")
             stack_guard = None if guard is None else int(guard.attributes["DW_AT_const_value"].value)
+            sched = _find(dwarf, _SCHED, "DW_TAG_variable")
+            if sched is None:
+                raise LayoutError(f"{path}: its DWARF does not describe {_SCHED}; is it a Go library?")
+            # DW_OP_addr and the address: all that Go's linker says of a global variable.
+            address = int.from_bytes(bytes(sched.attributes["DW_AT_location"].value[1:]), "little")
     except OSError as error:
         raise LayoutError(f"{path}: cannot be read: {error.strerror}") from error
     except (ELFError, DWARFError) as error:
         raise LayoutError(f"{path}: not a readable ELF file: {error}") from error
-    return Layout(MappingProxyType(fields), stack_guard)
+    return Layout(MappingProxyType(fields), stack_guard, address)
 
 
 def _find(dwarf: Any, name: str, tag: str) -> Any | None:

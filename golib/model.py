@@ -96,8 +96,9 @@ class Rule(Enum):
         "runtime/cgocall.go, cgoBindM: since Go 1.21",
     )
     CROSSING = (
-        "the M's and the goroutine's accounts of cgo calls match the frames on the stack",
-        "runtime/cgocall.go: cgocallbackg, unwindm; runtime/proc.go: reentersyscall, exitsyscall",
+        "the runtime's accounts of cgo calls match the frames on the stack",
+        "runtime/cgocall.go: cgocallbackg, unwindm; runtime/proc.go: reentersyscall, exitsyscall, needm,"
+        " dropm; runtime/metrics, /sched/goroutines/not-in-go",
     )
     THREAD = (
         "a callback gives the thread its signal mask, its alternate stack and its floating-point control"
@@ -167,6 +168,8 @@ MACHINE = (
 """What else of m and g a callback must give back."""
 RELATIVE = ("syscallsp", "syscallbp", "curg_sched_sp")
 """Addresses in the goroutine's stack: given back relative to its upper end, since it may move."""
+LONG_RUN = 100
+"""Rounds after which a count that drifts by one a round shows, whatever else the runtime does meanwhile."""
 POINTERS = ("curg_panic", "curg_defer")
 """Given back as to whether there is one: they may lie in the goroutine's stack."""
 
@@ -515,7 +518,10 @@ class _Walk:
             first = thread.last
             self._between_rounds(thread, number, node, before, first)
             self._body(thread, number, in_go=False)
-        self._take(thread, number, Phase.LEAVING, False)
+        leaving = self._take(thread, number, Phase.LEAVING, False)
+        quiet = self._alone and not self._case.on and not self._case.signals
+        if node.times >= LONG_RUN and quiet and before.values.get("isExtraInC"):
+            self._same(thread, number, leaving, before, ("without_p",), Rule.CROSSING)
 
     def _between_rounds(
         self, thread: _Thread, number: int, node: calltree.C, before: Event, first: Event | None
@@ -610,7 +616,7 @@ class _Walk:
             self._differs(thread, number, event, "altstack", begun.altstack, event.altstack, Rule.THREAD)
         # A signal on a thread without an M takes one from the same list.
         if self._alone and not self._case.signals:
-            for name in BOUNDS:
+            for name in (*BOUNDS, "isExtraInSig"):
                 if name in event.values:
                     self._differs(thread, number, event, name, 0, event.values[name], Rule.DROPPED)
 

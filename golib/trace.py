@@ -39,6 +39,7 @@ class Base(IntEnum):
     G0 = 0
     M = 1
     CURG = 2
+    SCHED = 3
 
 
 FIELDS: tuple[tuple[str, Base, str], ...] = (
@@ -81,6 +82,7 @@ FIELDS: tuple[tuple[str, Base, str], ...] = (
     ("curg_lockedm", Base.CURG, "g.lockedm"),
     ("cgoCtxt", Base.CURG, "g.cgoCtxt.len"),
     ("paniconfault", Base.CURG, "g.paniconfault"),
+    ("without_p", Base.SCHED, "sched.nGsyscallNoP.value"),
 )
 
 

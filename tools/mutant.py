@@ -43,12 +43,17 @@ GOMUTATE = HERE / "gomutate"
 EQUIVALENT = "equivalent.toml"
 """Beside the mutants: the generated ones that are equivalent, and why."""
 
-FUNCTIONS = {
-    "src/runtime/cgocall.go": ("callbackUpdateSystemStack", "cgocallbackg", "unwindm"),
-    "src/runtime/proc.go": ("needm", "dropm"),
+THREADS = ("test_thread_end.py", "test_signals.py", "test_trace.py")
+FUNCTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "src/runtime/cgocall.go": {
+        "callbackUpdateSystemStack": ("test_edges.py", "test_cache.py", "test_signals.py"),
+        "cgocallbackg": ("test_nesting.py", "test_together.py"),
+        "unwindm": ("test_panic.py",),
+    },
+    "src/runtime/proc.go": {"needm": THREADS, "dropm": THREADS},
 }
 """Where mutants are generated: the functions that the change touches, and their neighbours on the way of
-a callback, unwindm and needm."""
+a callback, unwindm and needm; for each the files of tests/runtime that are asked first."""
 
 GENERATE_SECONDS = 120
 """For building and running gomutate, which takes some 2 s."""
@@ -198,7 +203,7 @@ def generated(toolchain: Toolchain, folder: Path = MUTANTS) -> list[Mutant]:
     made = [
         from_gomutate(file, data)
         for file, functions in FUNCTIONS.items()
-        for data in gomutate(toolchain, toolchain.goroot / file, functions)
+        for data in gomutate(toolchain, toolchain.goroot / file, list(functions))
     ]
     return [replace(mutant, equivalent=reasons.get(mutant.id, "")) for mutant in made]
 
@@ -206,7 +211,9 @@ def generated(toolchain: Toolchain, folder: Path = MUTANTS) -> list[Mutant]:
 def from_gomutate(file: str, data: Mapping[str, Any]) -> Mutant:
     """One of gomutate's answer on that file, which is named relative to GOROOT."""
     edits = (Edit(file, edit["old"], edit["new"], offset=edit["offset"]) for edit in data["edits"])
-    return Mutant(data["id"], data["function"], data["why"], tuple(edits))
+    function = data["function"]
+    behaviour = FUNCTIONS.get(file, {}).get(function, ())
+    return Mutant(data["id"], function, data["why"], tuple(edits), behaviour=behaviour)
 
 
 def equivalents(folder: Path = MUTANTS) -> dict[str, str]:

@@ -46,6 +46,10 @@ FUZZER = RUNTIME / "test_fuzz.py"
 FUZZ_CASES = 20
 """Of each shard of the fuzzer, after all tests have passed: some seconds, for a mutant they have missed."""
 
+CASE_SECONDS = 8
+"""For one case: a mutant that makes every case hang is found out in that time on each core. The slowest takes
+two seconds on two busy ones."""
+
 JUDGE_SECONDS = 1800
 """For one run of pytest: the whole suite takes a minute or two, and a mutant may make many a case hang."""
 
@@ -390,11 +394,22 @@ class Judge:
             gocache.mkdir()
             with _environment(GOLIB_CACHE=str(home / "cache"), GOCACHE=str(gocache)):
                 build.build(self._toolchain)
+                self._warm()
         with tempfile.TemporaryDirectory(prefix="golib-mutate-") as name:
             folder = Path(name)
             shutil.copytree(gocache, folder / "gocache")
             with _environment(GOLIB_CACHE=str(folder / "cache"), GOCACHE=str(folder / "gocache")):
                 yield folder
+
+    def _warm(self) -> None:
+        """Compiles what test_trace.py asks for. Where that fails, it will say so."""
+        subprocess.run(
+            [str(self._toolchain.go), "build", "-o", os.devnull, "cmd/trace"],
+            env={**os.environ, "GOTOOLCHAIN": "local", "GOROOT": str(self._toolchain.goroot), "GOFLAGS": ""},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
 
     def _first_failure(self, mutant: Mutant, overlay: Path) -> Failure | None:
         for stage in self._stages(mutant.behaviour):
@@ -434,7 +449,7 @@ def run_stage(toolchain: Toolchain, stage: Stage, overlay: Path | None) -> Failu
     with tempfile.TemporaryDirectory(prefix="golib-mutate-") as folder:
         result = Path(folder) / "result.json"
         command = [sys.executable, "-m", "pytest", *map(str, stage.files), *stage.options]
-        command += ["-x", "-q", "-n", "auto", "-p", "no:cacheprovider"]
+        command += ["-x", "-q", "-n", "auto", "-p", "no:cacheprovider", "--case-timeout", str(CASE_SECONDS)]
         command += ["--go", str(toolchain.goroot), "--golib-json", str(result)]
         command += ["--go-overlay", str(overlay)] if overlay else []
         try:

@@ -222,9 +222,10 @@ func record(n *C.struct_node, phase uint8) {
 	gp := g.Current()
 	m := *(*unsafe.Pointer)(unsafe.Add(gp, C.golib_roots.g_m))
 	base := [...]unsafe.Pointer{
-		C.GOLIB_IN_G0:   *(*unsafe.Pointer)(unsafe.Add(m, C.golib_roots.m_g0)),
-		C.GOLIB_IN_M:    m,
-		C.GOLIB_IN_CURG: gp,
+		C.GOLIB_IN_G0:    *(*unsafe.Pointer)(unsafe.Add(m, C.golib_roots.m_g0)),
+		C.GOLIB_IN_M:     m,
+		C.GOLIB_IN_CURG:  gp,
+		C.GOLIB_IN_SCHED: *(*unsafe.Pointer)(unsafe.Pointer(&C.golib_roots.sched)),
 	}
 	e.node = n.id
 	e.phase = C.uint8_t(phase)

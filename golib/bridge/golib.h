@@ -85,7 +85,7 @@ struct header {
 	char fault[1000];    // what went wrong on our side, if anything
 };
 
-enum golib_base { GOLIB_IN_G0, GOLIB_IN_M, GOLIB_IN_CURG };
+enum golib_base { GOLIB_IN_G0, GOLIB_IN_M, GOLIB_IN_CURG, GOLIB_IN_SCHED, GOLIB_BASES };
 
 struct field {
 	uint32_t base;
@@ -93,8 +93,9 @@ struct field {
 	uint64_t offset; // bytes
 };
 
-// Offsets of the three pointers that lead to everything else.
-struct roots { uint64_t g_m, m_g0, m_curg; };
+// Offsets of the three pointers that lead to everything else, and where
+// runtime.sched lies: from Python an offset in the library, then an address.
+struct roots { uint64_t g_m, m_g0, m_curg, sched; };
 
 extern struct header *golib_header;
 extern struct event *golib_events;

@@ -19,6 +19,9 @@ struct field golib_fields[GOLIB_VALUES];
 struct roots golib_roots;
 void *(*golib_read_g)(void);
 
+// By the linker: where this library is loaded.
+extern const char __ehdr_start __attribute__((visibility("hidden")));
+
 // golib_use attaches the trace: memory shared with the parent, and where the
 // runtime's fields are. Call it once, before anything runs.
 void golib_use(void *memory, const struct field *fields, const struct roots *roots)
@@ -27,6 +30,7 @@ void golib_use(void *memory, const struct field *fields, const struct roots *roo
 	golib_events = (struct event *)((char *)memory + 4096);
 	memcpy(golib_fields, fields, sizeof golib_fields);
 	golib_roots = *roots;
+	golib_roots.sched += (uint64_t)&__ehdr_start;
 }
 
 // golib_sizes tells Python how this compiler laid the structures out.
@@ -140,7 +144,7 @@ __attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m
 	struct golib_thread *self = golib_self();
 	struct event *e;
 	uint32_t slot;
-	char *base[3] = {0, m, 0}; // by enum golib_base
+	char *base[GOLIB_BASES] = {[GOLIB_IN_M] = m, [GOLIB_IN_SCHED] = (char *)golib_roots.sched};
 	int i;
 
 	if (self->mute)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from golib import layout
 from golib.build import Library, build
@@ -56,7 +57,8 @@ def test_the_offsets_are_the_compilers(library: Library) -> None:
     for name, field in library.layout.fields.items():
         base, *path = name.split(".")
         if len(path) == 1:
-            assert field.offset == expected[f"{base}_{path[0]}"], name
+            struct = "schedt" if base == "sched" else base
+            assert field.offset == expected[f"{struct}_{path[0]}"], name
             compared += 1
         elif path[0] in ("sched", "morebuf"):
             assert field.offset == expected[f"{base}_{path[0]}"] + expected[f"gobuf_{path[1]}"], name
@@ -78,6 +80,12 @@ def test_the_fields_that_a_callback_saves_are_there(library: Library) -> None:
     assert fields["g.stack.hi"].offset == fields["g.stack.lo"].offset + 8
 
 
+def test_sched_lies_where_the_symbol_says(library: Library) -> None:
+    with library.path.open("rb") as stream:
+        [symbol] = ELFFile(stream).get_section_by_name(".symtab").get_symbol_by_name("runtime.sched")
+        assert library.layout.sched == symbol["st_value"]
+
+
 def test_a_field_that_the_release_does_not_have_is_absent(library: Library) -> None:
     had = library.toolchain.release >= (1, 23, 2, 5)
     assert ("m.g0StackAccurate" in library.layout.fields) == had
@@ -89,7 +97,7 @@ def test_the_stack_guard_is_the_runtimes(library: Library) -> None:
 
 
 def test_no_field_lies_in_another(library: Library) -> None:
-    for base in "gm":
+    for base in ("g", "m", "sched"):
         fields = sorted((f.offset, f.size) for f in library.layout.fields.values() if f.base == base)
         for (offset, size), (following, _) in itertools.pairwise(fields):
             assert offset + size <= following
@@ -106,8 +114,8 @@ def test_reading_costs_well_below_a_second(library: Library) -> None:
 
 
 def test_a_layout_is_data() -> None:
-    one = Layout({"g.m": Field("g", 48, 8)}, None)
-    assert one.to_json() == {"fields": {"g.m": ["g", 48, 8]}, "stack_guard": None}
+    one = Layout({"g.m": Field("g", 48, 8)}, None, 4096)
+    assert one.to_json() == {"fields": {"g.m": ["g", 48, 8]}, "stack_guard": None, "sched": 4096}
     assert Layout.from_json(one.to_json()) == one
 
 

@@ -46,6 +46,10 @@ FOUND = {
         "Case(C(Thread(C(Go(GC()), times=20), C(Go(), times=200)), times=30), on=('notify',),"
         " signals='SIGUSR1')",
     ],
+    "golib-7": [
+        "Case(Go(), C(Go(), times=200))",  # no other thread
+        "Case(Go(), C(Thread(C()), times=200))",  # threads that never call Go
+    ],
     "go#62130": [
         "Case(Go(Thread(C(Go(GC())), kind='go')))",  # on the thread's own stack
         "Case(Go(Stack(Go(GC()), region=-1)))",  # on a thread that C made

@@ -43,6 +43,11 @@ def test_a_thread_is_one_goroutine_from_its_first_callback_to_its_end(check):
     assert after <= counts[0], "threads have ended, their goroutines have not"
 
 
+def test_a_finished_thread_is_in_no_system_call(check):
+    # runtime/metrics, /sched/goroutines/not-in-go (since 1.26): above, nobody is in Go.
+    check(Go(), C(Thread(Go(), Go()), times=200))
+
+
 def test_threads_that_end_together(check, bounds):
     threads = [Thread(Go(), C(Go(), stack=4_000), stack=256 * KIB) for _ in range(16)]
     check(Together(*threads), Together(*threads), Go(), bounds=bounds)
