@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from golib import GC, Block, C, Case, Go, Panic, Python, Stack, Thread, Together, Wake, Yield
+from golib import GC, Block, C, Case, Go, Panic, Python, Signal, Stack, Thread, Together, Wake, Yield
 
 PARSE_SECONDS = 240
 """Building cmd/trace, once for each release, takes some 20 s, reading a trace some tenths of one."""
@@ -25,7 +25,14 @@ CASES = {
         Go(Thread(C(NESTED), kind="go"), Thread(C(Go()), kind="go")), on=("trace",)
     ),
     "a panic": Case(Go(C(Go(C(Go(Panic())))), recover=True, deferred=(Block(),)), Go(), on=("trace",)),
-    "signals": Case(Thread(C(Go(), times=500)), C(Go(), times=500), on=("trace",), signals="SIGURG"),
+    "signals on threads without an M": Case(
+        *(Signal(), Thread(Signal(), C(), Signal(), Go(), Signal()), C(Thread(Signal(), Go()), times=20)),
+        *(Go(), Thread(Signal())),
+        on=("trace", "notify"),
+    ),
+    "signals all the time": Case(
+        Thread(C(Go(), times=500)), C(Go(), times=500), on=("trace",), signals="SIGURG"
+    ),
 }
 
 
