@@ -43,7 +43,7 @@ GOMUTATE = HERE / "gomutate"
 EQUIVALENT = "equivalent.toml"
 """Beside the mutants: the generated ones that are equivalent, and why."""
 
-THREADS = ("test_thread_end.py", "test_signals.py", "test_trace.py")
+THREADS = ("test_thread_end.py", "test_signals.py", "test_execution_trace.py")
 FUNCTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "src/runtime/cgocall.go": {
         "callbackUpdateSystemStack": ("test_edges.py", "test_cache.py", "test_signals.py"),

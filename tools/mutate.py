@@ -402,7 +402,7 @@ class Judge:
                 yield folder
 
     def _warm(self) -> None:
-        """Compiles what test_trace.py asks for. Where that fails, it will say so."""
+        """Compiles what test_execution_trace.py asks for. Where that fails, it will say so."""
         subprocess.run(
             [str(self._toolchain.go), "build", "-o", os.devnull, "cmd/trace"],
             env={**os.environ, "GOTOOLCHAIN": "local", "GOROOT": str(self._toolchain.goroot), "GOFLAGS": ""},
