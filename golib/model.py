@@ -521,7 +521,16 @@ class _Walk:
         leaving = self._take(thread, number, Phase.LEAVING, False)
         quiet = self._alone and not self._case.on and not self._case.signals
         if node.times >= LONG_RUN and quiet and before.values.get("isExtraInC"):
-            self._same(thread, number, leaving, before, ("without_p",), Rule.CROSSING)
+            self._settled(thread, number, leaving, before)
+
+    def _settled(self, thread: _Thread, number: int, event: Event, before: Event) -> None:
+        """Nobody is in Go, so nobody is counted as in a system call.  Too many and too few are two faults."""
+        if "without_p" in event.values:
+            self.compared[Rule.CROSSING] += 1
+            old, new = (_signed(one.values["without_p"]) for one in (before, event))
+            if new != old:
+                field = "without_p, too many" if new > old else "without_p, too few"
+                self._differs(thread, number, event, field, old, new, Rule.CROSSING)
 
     def _between_rounds(
         self, thread: _Thread, number: int, node: calltree.C, before: Event, first: Event | None
@@ -693,6 +702,11 @@ class _Walk:
         else:
             expected = callbacks + (not before.m)
         self._differs(thread, number, after, "queries", before.queries + expected, after.queries, Rule.COUNT)
+
+
+def _signed(value: int) -> int:
+    """Of an int32."""
+    return value - (1 << 32) if value >> 31 else value
 
 
 def estimate(sp: int) -> tuple[int, int]:

@@ -280,6 +280,21 @@ def test_a_thread_ends_as_it_began_and_gos_own_begin_with_nobodys_state(right, i
     assert next((one.rule, one.field) for one in found(case, events)) == (Rule.THREAD, field)
 
 
+@pytest.mark.parametrize(
+    ("after", "field"),
+    [(3, None), (4, "without_p, too many"), (2, "without_p, too few"), (2**32 - 1, "without_p, too few")],
+)
+def test_in_the_long_run_nobody_stays_counted_in_a_system_call(after, field):
+    trace = Trace()
+    trace.first(0, HIGH)
+    trace.event(1, E, without_p=3)
+    for node in (2, 2):
+        trace.call(node, HIGH)
+    trace.event(1, L, without_p=after)
+    seen = found(Case(Go(), C(Go(), times=100)), trace.events)
+    assert [(one.rule, one.field) for one in seen] == ([(Rule.CROSSING, field)] if field else [])
+
+
 def test_what_the_main_thread_has_blocked_gos_own_threads_have_not():
     case, trace = go_made()
     blocked = case.having(*case.trees, blocked="SIGUSR1")

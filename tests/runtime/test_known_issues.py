@@ -20,13 +20,13 @@ fatalpanic relays SIGQUIT from thread to thread and waits)."""
 
 
 @pytest.mark.parametrize("issue", ISSUES, ids=[issue.id for issue in ISSUES])
-def test_it_shows_where_the_list_says_and_nowhere_else(bridge, issue):
+def test_it_shows_where_the_list_says_and_nowhere_else(check, toolchain, issue):
     runs = 1 if issue.rate == 1 else round(REPEATS / issue.rate)
     outcomes = []
     while len(outcomes) < runs and not (issue.rate < 1 and any(map(issue.shown_by, outcomes))):
-        outcomes.append(bridge.run(issue.proof, HANG if issue.rate < 1 else None))
+        outcomes.append(check.look(issue.proof, HANG if issue.rate < 1 else None))
     shown = [issue.shown_by(outcome) for outcome in outcomes]
-    version = bridge.toolchain.version
+    version = toolchain.version
     if issue.affects(version):
         assert all(shown) if issue.rate == 1 else any(shown), (
             f"{issue.id} does not show on {version}, which is in its range: its proof came to "
