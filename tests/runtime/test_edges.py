@@ -25,10 +25,10 @@ def nested(depth: int) -> Go:
 
 
 @pytest.fixture
-def frame(bridge):
+def frame(check):
     """Bytes between an outer callback's SP and the inner one's, beside what the C frame holds."""
     probe = 4096
-    outer, inner, *_ = callbacks(bridge.run(Case(nested(probe), bounds="real")))
+    outer, inner, *_ = callbacks(check.look(Case(nested(probe), bounds="real")))
     return outer - inner - probe
 
 
@@ -61,12 +61,12 @@ def test_at_the_upper_edge_of_a_foreign_stack(check, slots, bounds):
 
 
 @pytest.mark.parametrize("slots", [0, 1, 64])
-def test_at_and_below_the_lower_edge_of_known_bounds(check, bridge, slots):
+def test_at_and_below_the_lower_edge_of_known_bounds(check, slots):
     # The main thread learns its bounds under a low limit, then goes deeper than they reach.
     def calls(depth: int) -> tuple[object, ...]:
         return Setrlimit(stack=256 * KIB), Go(), Setrlimit(stack=8 << 20), C(Go(GC()), stack=depth)
 
-    probe = bridge.run(Case(*calls(200 * KIB)))
+    probe = check.look(Case(*calls(200 * KIB)))
     _, inside = callbacks(probe)
     known = next(e.bounds[0] for e in probe.events if e.phase is Phase.ENTERED and e.in_go)
     outcome = check(*calls(200 * KIB + inside - known + slots * SLOT))
@@ -74,12 +74,12 @@ def test_at_and_below_the_lower_edge_of_known_bounds(check, bridge, slots):
 
 
 @pytest.mark.parametrize("slots", [0, 1, 64])
-def test_at_and_below_the_lower_edge_of_what_is_answered(check, bridge, slots):
+def test_at_and_below_the_lower_edge_of_what_is_answered(check, slots):
     # The stack is there; the limit, and so the answer, is lowered afterwards.
     def calls(depth: int) -> tuple[object, ...]:
         return C(stack=600 * KIB), Setrlimit(stack=256 * KIB), C(Go(GC()), stack=depth)
 
-    probe = bridge.run(Case(*calls(300 * KIB)))
+    probe = check.look(Case(*calls(300 * KIB)))
     (outside,) = callbacks(probe)
     answered = probe.events[-1].told[0]
     outcome = check(*calls(300 * KIB + outside - answered + slots * SLOT))
