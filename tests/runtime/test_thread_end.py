@@ -6,6 +6,7 @@ import pytest
 
 from golib import GC, C, Go, Stack, Thread, Together
 from golib.calltree import KIB
+from golib.model import LONG_RUN
 from golib.trace import Phase
 
 
@@ -35,8 +36,8 @@ def test_two_thousand_short_threads(check, kind, bounds):
 
 
 def test_a_thread_is_one_goroutine_from_its_first_callback_to_its_end(check):
-    # Two hundred: by the last one Go's main goroutine, which ends after its init, is long gone.
-    outcome = check(Go(), C(Thread(Go(), Go()), times=200), Go())
+    # By the last one Go's main goroutine, which ends after its init, is long gone.
+    outcome = check(Go(), C(Thread(Go(), Go()), times=LONG_RUN - 1), Go())
     counts = [e.goroutines for e in outcome.events if e.in_go and e.phase is Phase.ENTERED]
     *_, first, second, after = counts
     assert (first, second) == (after + 1, after + 1)
@@ -45,7 +46,7 @@ def test_a_thread_is_one_goroutine_from_its_first_callback_to_its_end(check):
 
 def test_a_finished_thread_is_in_no_system_call(check):
     # runtime/metrics, /sched/goroutines/not-in-go (since 1.26): above, nobody is in Go.
-    check(Go(), C(Thread(Go(), Go()), times=200))
+    check(Go(), C(Thread(Go(), Go()), times=LONG_RUN))
 
 
 def test_threads_that_end_together(check, bounds):
