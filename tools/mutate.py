@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import dataclasses
 import fnmatch
+import functools
 import hashlib
 import json
 import os
@@ -34,7 +35,11 @@ from typing import Any, NoReturn
 
 import platformdirs
 
-from golib import build
+import golib
+from golib import build, fuzz, known
+from golib.calltree import Case
+from golib.door import Subject, flavour
+from golib.outcome import Kind, Outcome
 from golib.toolchain import SpecError, Toolchain, resolve
 from tools import mutant as mutants
 from tools.mutant import DoesNotApply, Mutant, MutantError
@@ -49,6 +54,11 @@ FUZZ_CASES = 20
 CASE_SECONDS = 8
 """For one case: a mutant that makes every case hang is found out in that time on each core. The slowest takes
 two seconds on two busy ones."""
+
+ROW = 8
+"""Cases that the fuzzer alone runs in a row: few, for each may hang."""
+AGAIN = 5
+"""Runs alone of what failed in a row, until one fails: what shows less often does not count as found."""
 
 JUDGE_SECONDS = 1800
 """For one run of pytest: the whole suite takes a minute or two, and a mutant may make many a case hang."""
@@ -169,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fuzz-only",
         type=_count,
         metavar="N",
-        help="leave the judgement to the fuzzer alone, with N cases a shard",
+        help="leave the judgement to the fuzzer alone: how many of at most N drawn cases run until one fails",
     )
     return parser
 
@@ -337,10 +347,12 @@ class Judge:
             return rows
 
     def _baseline(self) -> None:
-        if self._fuzz_only is not None and not FUZZER.exists():
-            raise Stop(f"--fuzz-only needs the fuzzer, and there is no {FUZZER.relative_to(ROOT)}; add it")
         print(f"{self._toolchain.name}: the suite without a mutant", flush=True)
-        for stage in self._stages(()):
+        if self._fuzz_only is not None:
+            failure = fuzz_alone(build.build(self._toolchain), self._fuzz_only)
+            if failure:
+                raise Stop(f"{self._toolchain.name}: the fuzzer fails without a mutant: {failure.headline}")
+        for stage in [] if self._fuzz_only is not None else self._stages(()):
             try:
                 failure = run_stage(self._toolchain, stage, None)
                 said = f"{failure.test}: {failure.headline or failure.field}" if failure else ""
@@ -359,7 +371,7 @@ class Judge:
             begin = time.monotonic()
             try:
                 overlay = mutant.write(self._toolchain, folder)
-                build.build(self._toolchain, overlay=overlay, flavour=mutant.flavour)
+                library = build.build(self._toolchain, overlay=overlay, flavour=mutant.flavour)
             except DoesNotApply as error:
                 return dataclasses.replace(row, verdict=NO_PLACE, detail=str(error))
             except build.BuildError as error:
@@ -369,7 +381,10 @@ class Judge:
             if mutant.equivalent and not prove:
                 return dataclasses.replace(row, verdict=EQUIVALENT, detail=mutant.equivalent)
             try:
-                failure = self._first_failure(mutant, overlay)
+                if self._fuzz_only is None:
+                    failure = self._first_failure(mutant, overlay)
+                else:
+                    failure = fuzz_alone(library, self._fuzz_only)
             except Stop as error:
                 return dataclasses.replace(row, detail=str(error))
             row = dataclasses.replace(row, judge_seconds=round(time.monotonic() - built, 1))
@@ -420,8 +435,6 @@ class Judge:
 
     def _stages(self, behaviour: Sequence[str]) -> list[Stage]:
         """The most telling tests first, the fuzzer last."""
-        if self._fuzz_only is not None:
-            return [Stage((FUZZER,), ("--fuzz", str(self._fuzz_only)))]
         files = [path for path in sorted(RUNTIME.glob("test_*.py")) if path != FUZZER]
         own = tuple(path for path in files if path.name in behaviour)
         others = tuple(path for path in files if path not in own)
@@ -476,6 +489,38 @@ def run_stage(toolchain: Toolchain, stage: Stage, overlay: Path | None) -> Failu
         words = _last_words(done.stdout)
         raise Stop(f"pytest ended with {done.returncode} and blames nothing on Go: {words}")
     return failure
+
+
+def fuzz_alone(library: build.Library, count: int) -> Failure | None:
+    """The first of so many drawn cases, of those for the library's flavour, that fails in a row and again
+    alone. Raises Stop when golib itself fails."""
+    subject = golib.open(library)
+    ran = 0
+    drawn = _drawn(count, library.flavour)
+    for start in range(0, len(drawn), ROW):
+        for row in fuzz.rows(drawn[start : start + ROW]):
+            for case, outcome in zip(row, subject.run_in_a_row(row, CASE_SECONDS), strict=True):
+                ran += 1
+                if _fails(library, outcome) and (failed := _again_alone(library, subject, case)):
+                    verdict = known.verdict(failed, library.toolchain.version, known.shipped())
+                    return Failure("the fuzzer", str(verdict.signature), failed.headline, ran)
+    return None
+
+
+def _again_alone(library: build.Library, subject: Subject, case: Case) -> Outcome | None:
+    alone = (subject.run(case, CASE_SECONDS) for _ in range(AGAIN))
+    return next((outcome for outcome in alone if _fails(library, outcome)), None)
+
+
+def _fails(library: build.Library, outcome: Outcome) -> bool:
+    if outcome.kind is Kind.HARNESS:
+        raise Stop(f"golib failed: {outcome.headline}")
+    return known.verdict(outcome, library.toolchain.version, known.shipped()).status == "failed"
+
+
+@functools.cache
+def _drawn(count: int, wanted: str) -> list[Case]:
+    return [case for case in fuzz.generate(count, "mutants") if flavour(case) == wanted]
 
 
 def _cases(document: dict[str, Any], failing: dict[str, Any]) -> int:

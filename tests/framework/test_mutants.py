@@ -411,14 +411,20 @@ def test_the_first_failure_ends_it(suite: Suite, judge: Judging) -> None:
     assert [name for name, _ in suite.runs].count("caught") == 1
 
 
-def test_the_fuzzer_alone(
-    suite: Suite, judge: Judging, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    fuzzer = tmp_path / "test_fuzz.py"
-    fuzzer.touch()
-    monkeypatch.setattr(mutate, "FUZZER", fuzzer)
-    judge(tagged("missed"), fuzz_only=7)
-    assert {stage for _, stage in suite.runs} == {Stage((fuzzer,), ("--fuzz", "7"))}
+def test_the_fuzzer_alone(go: Toolchain, tmp_path: Path) -> None:
+    (nothing_restored,) = mutate.choose(go, ["nothing-restored"], generated=False)
+    overlay = nothing_restored.write(go, tmp_path)
+    assert mutate.fuzz_alone(build.build(go), 30) is None
+    failure = mutate.fuzz_alone(build.build(go, overlay=overlay), 30)
+    assert failure is not None
+    assert failure.field.startswith("divergence: restored ")
+    assert 0 < failure.cases <= 30
+
+
+def test_the_fuzzer_alone_asks_no_test(suite: Suite, judge: Judging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutate, "fuzz_alone", lambda library, count: None)
+    assert [row.verdict for row in judge(tagged("missed"), fuzz_only=7)] == ["SURVIVED"]
+    assert suite.runs == []
 
 
 def test_a_wrong_proof_is_found_out(suite: Suite, judge: Judging) -> None:
