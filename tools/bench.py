@@ -23,25 +23,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from golib import build
 from golib.build import Library
 from golib.toolchain import SpecError, Toolchain, check_platform, resolve
 from tools import bench_suite
-from tools.bench_base import (
-    Spread,
-    Stop,
-    clean_environment,
-    compile_floor,
-    console,
-    cpus,
-    machine,
-    ratio,
-    short,
-    writable,
-    write_json,
-)
+from tools.base import Parser, Stop, console, writable, write_json
+from tools.bench_base import Spread, clean_environment, compile_floor, cpus, machine, ratio, short
 from tools.bench_child import NO_ROOM
 
 SCHEMA = 1
@@ -150,16 +139,8 @@ def main(argv: Sequence[str]) -> int:
         return 130
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message}; {self.prog} --help lists the options\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m tools bench",
-        description=(__doc__ or "").partition("\n")[0].partition(": ")[2],
-    )
+    parser = Parser("bench", __doc__)
     parser.add_argument(
         "--go", action="append", default=[], metavar="SPEC", help="a Go to measure, as for pytest; repeatable"
     )

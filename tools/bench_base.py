@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
 import statistics
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parent.parent
+from tools.base import ROOT, Stop
+
 FLOOR = Path(__file__).parent / "floor"
 """C programs that do only what can't be done without."""
-
-WIDTH = 160
-"""Of a table that is not shown on a terminal, characters."""
-
-
-class Stop(Exception):
-    """There is nothing to measure: one sentence."""
 
 
 @dataclass(frozen=True)
@@ -99,26 +90,3 @@ def clean_environment() -> dict[str, str]:
     """The user's own, but for what would change what Go does (GOGC, GODEBUG, GOMAXPROCS …)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GO")}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def writable(option: str, path: Path | None) -> None:
-    """Fails before the work, not after it. Raises Stop."""
-    if path is not None:
-        try:
-            path.touch()
-        except OSError as error:
-            raise Stop(f"{option} {path}: cannot be written: {error.strerror}; name another file") from error
-
-
-def write_json(path: Path | None, document: dict[str, Any]) -> None:
-    if path is not None:
-        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def console() -> Any:
-    """rich's, on stdout. Raises Stop where rich is not installed."""
-    try:
-        from rich.console import Console
-    except ImportError as error:
-        raise Stop("the table needs rich; run `pip install 'pytest-golib[tools]'`") from error
-    return Console(width=None if sys.stdout.isatty() else WIDTH)

@@ -27,7 +27,8 @@ import golib
 from golib import C, Case, Go, door, fuzz
 from golib.build import Library
 from golib.outcome import Kind, Outcome
-from tools.bench_base import ROOT, Spread, Stop, compile_floor, console, machine, ratio, short, write_json
+from tools.base import ROOT, Stop, console, write_json
+from tools.bench_base import Spread, compile_floor, machine, ratio, short
 
 SCHEMA = 1
 

@@ -31,7 +31,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import platformdirs
 
@@ -42,9 +42,9 @@ from golib.door import Subject, flavour
 from golib.outcome import Kind, Outcome
 from golib.toolchain import SpecError, Toolchain, resolve
 from tools import mutant as mutants
+from tools.base import ROOT, Parser, Stop, console, writable, write_json
 from tools.mutant import DoesNotApply, Mutant, MutantError
 
-ROOT = Path(__file__).parent.parent
 RUNTIME = ROOT / "tests" / "runtime"
 FUZZER = RUNTIME / "test_fuzz.py"
 
@@ -76,18 +76,11 @@ NO_PLACE = "DOES NOT APPLY"
 NO_BUILD = "DOES NOT COMPILE"
 ERROR = "ERROR"
 
-WIDTH = 200
-"""Of the table where it is not shown on a terminal, characters."""
-
 FINE = (KILLED, EQUIVALENT)
 VERDICTS = (*FINE, SURVIVED, REFUTED)
 
 # The exit statuses of pytest: https://docs.pytest.org/en/stable/reference/exit-codes.html
 _PASSED, _FAILED, _INTERRUPTED, _NOTHING_COLLECTED = 0, 1, 2, 5
-
-
-class Stop(Exception):
-    """Nothing can be said about any mutant: one sentence."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,7 @@ class Row:
     build_seconds: float = 0
     judge_seconds: float = 0
     cases: int = 0
-    """How many the fuzzer had run, where the fuzzer killed it."""
+    """How many the fuzzer had run, where it was left to the fuzzer alone."""
     deepstack: str = ""
     """What Go's own test says: ok, FAIL, or skipped."""
 
@@ -127,7 +120,7 @@ class Failure:
     field: str
     headline: str
     cases: int = 0
-    """Of the fuzzer's: how many had run when it was seen, those of the shards that had passed included."""
+    """Of the fuzzer alone: how many had run when it was seen."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -147,15 +140,8 @@ def main(argv: Sequence[str]) -> int:
         return 130
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message}; {self.prog} --help lists the options\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m tools mutate", description=(__doc__ or "").partition("\n")[0].partition(": ")[2]
-    )
+    parser = Parser("mutate", __doc__)
     parser.add_argument(
         "--go",
         action="append",
@@ -191,7 +177,7 @@ def _count(text: str) -> int:
 
 
 def _mutate(options: argparse.Namespace) -> int:
-    _writable(options.json)
+    writable("--json", options.json)
     toolchains, _ = resolve(options.go)
     results: list[tuple[Toolchain, list[Row]]] = []
     for toolchain in toolchains:
@@ -206,25 +192,16 @@ def _mutate(options: argparse.Namespace) -> int:
         table(toolchain, rows)
     if options.json is not None:
         document = {"schema": 1, "toolchains": [to_json(toolchain, rows) for toolchain, rows in results]}
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(options.json, document)
     return int(any(row.verdict not in FINE for _, rows in results for row in rows))
-
-
-def _writable(path: Path | None) -> None:
-    """Fails before the work, not after it."""
-    if path is not None:
-        try:
-            path.touch()
-        except OSError as error:
-            raise Stop(f"--json {path}: it cannot be written: {error.strerror}; name another file") from error
 
 
 def choose(
     toolchain: Toolchain, only: Sequence[str], generated: bool, folder: Path = mutants.MUTANTS
 ) -> list[Mutant]:
     """The mutants for this toolchain, those that `only` names if it names any. Raises Stop, MutantError."""
-    known = mutants.generated(toolchain, folder) if generated else mutants.load(folder)
-    fitting = [mutant for mutant in known if mutant.fits(toolchain)]
+    all_of_them = mutants.generated(toolchain, folder) if generated else mutants.load(folder)
+    fitting = [mutant for mutant in all_of_them if mutant.fits(toolchain)]
     if not fitting:
         raise Stop(f"no mutant is for {toolchain.name}, which is older than the change; name 1.23.5 or newer")
     if not only:
@@ -409,7 +386,8 @@ class Judge:
             gocache.mkdir()
             with _environment(GOLIB_CACHE=str(home / "cache"), GOCACHE=str(gocache)):
                 build.build(self._toolchain)
-                self._warm()
+                if self._fuzz_only is None:
+                    self._warm()
         with tempfile.TemporaryDirectory(prefix="golib-mutate-") as name:
             folder = Path(name)
             shutil.copytree(gocache, folder / "gocache")
@@ -523,15 +501,6 @@ def _drawn(count: int, wanted: str) -> list[Case]:
     return [case for case in fuzz.generate(count, "mutants") if flavour(case) == wanted]
 
 
-def _cases(document: dict[str, Any], failing: dict[str, Any]) -> int:
-    searched = failing.get("fuzz")
-    if not searched:
-        return 0
-    others = (result.get("fuzz") for result in document["results"] if result["status"] != "failed")
-    passed = sum(int(other["ran"]) for other in others if other)
-    return passed + int(searched["first"] or searched["ran"])
-
-
 def first_failure(document: dict[str, Any]) -> Failure | None:
     """From the JSON of --golib-json. A harness fault, or a test that never ran a case, is none."""
     for result in document["results"]:
@@ -539,7 +508,7 @@ def first_failure(document: dict[str, Any]) -> Failure | None:
         if result["status"] == "failed" and outcome is not None and outcome["kind"] != "harness":
             # A test may find fault with a case that passed: then the assertion is its own.
             field = "assertion" if outcome["kind"] == "passed" else outcome["signature"]
-            return Failure(result["test"], field, outcome["headline"], _cases(document, result))
+            return Failure(result["test"], field, outcome["headline"])
     return None
 
 
@@ -633,12 +602,10 @@ def to_json(toolchain: Toolchain, rows: Sequence[Row]) -> dict[str, Any]:
 
 def table(toolchain: Toolchain, rows: Sequence[Row]) -> None:
     """Prints what became of each mutant."""
-    try:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-    except ImportError as error:
-        raise Stop("the table needs rich; run `pip install 'pytest-golib[tools]'`") from error
+    screen = console()
+    from rich.table import Table
+    from rich.text import Text
+
     killed = sum(row.verdict == KILLED for row in rows)
     equivalent = sum(row.verdict == EQUIVALENT for row in rows)
     title = f"{toolchain.name}: {killed} of {len(rows) - equivalent} killed, {equivalent} equivalent"
@@ -654,5 +621,4 @@ def table(toolchain: Toolchain, rows: Sequence[Row]) -> None:
         # As they are: in rich's markup, a test's [parameters] would be a style.
         cells = (row.mutant, row.hunk, told, seen, *([row.deepstack] if deepstack else []))
         sheet.add_row(*map(Text, cells))
-    # A file or a pipe has no width that a row would have to fit.
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(sheet)
+    screen.print(sheet)

@@ -16,8 +16,9 @@ from golib.outcome import Kind, Outcome, Signature
 from golib.toolchain import SpecError, Toolchain, resolve
 from tools import bench, bench_suite
 from tools.__main__ import main as dispatch
+from tools.base import Stop
 from tools.bench import SHAPES, Runner, Sample, Series
-from tools.bench_base import Spread, Stop, compile_floor, ratio, short
+from tools.bench_base import Spread, compile_floor, ratio, short
 from tools.bench_child import TREES
 from tools.bench_suite import Measure
 

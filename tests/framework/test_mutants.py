@@ -500,7 +500,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["--only", "no-such"], "--only no-such: no mutant"),
         (["--go", "1.99.0x"], "1.99.0x: not a Go toolchain"),
         (["--go", "/no/such/folder"], "/no/such/folder: no such file or folder"),
-        (["--json", "/no/such/folder/r.json"], "--json /no/such/folder/r.json: it cannot be written"),
+        (["--json", "/no/such/folder/r.json"], "--json /no/such/folder/r.json: cannot be written"),
         (["--fuzz-only", "some"], "'some' is no number of cases"),
         (["--fuzz-only", "0"], "'0' is no number of cases"),
         (["--what"], "unrecognized arguments: --what"),
