@@ -112,7 +112,7 @@ def flavour(case: Case) -> str:
 def setting(case: Case) -> tuple[object, ...]:
     """What cases must share to run in a row in one child, and whether one may at all."""
     alone = id(case) if calltree.leaves_interpreter(case) else 0
-    return flavour(case), World.of(case), case.on, case.signals, alone
+    return flavour(case), World.of(case), case.on, case.signals, case.blocked, alone
 
 
 def fields_of(library: Library) -> binding.Fields:

@@ -90,16 +90,25 @@ def _cases(draw: DrawFn, bounds: tuple[calltree.Bounds, ...], worlds: bool) -> C
     chosen = draw(_one_of(bounds))
     on: tuple[str, ...] = ()
     stack_limit: int | str | None = None
-    godebug, arriving = "", ""
+    godebug, arriving, blocked = "", "", ""
     if worlds and draw(_one_of((False, False, False, True))):
         on = tuple(switch for switch in calltree.SWITCHES if draw(st.booleans()))
         stack_limit = draw(_one_of(LIMITS))
         godebug = draw(_one_of(calltree.GODEBUGS))
-        arriving = draw(_one_of(("", "", *_deliverable(on))))
-    here = _Here("c", signals=_deliverable(on))
+        blocked = draw(_one_of(("", "", "", *calltree.BLOCKABLE)))
+        arriving = draw(_one_of(("", "", *_deliverable(on, blocked))))
+    here = _Here("c", signals=_deliverable(on, blocked))
     grower = _Grower(draw)
     trees = [grower.node(here) for _ in range(draw(_one_of((1, 1, 2, 3))))]
-    case = Case(*trees, bounds=chosen, stack_limit=stack_limit, godebug=godebug, on=on, signals=arriving)
+    case = Case(
+        *trees,
+        bounds=chosen,
+        stack_limit=stack_limit,
+        godebug=godebug,
+        on=on,
+        signals=arriving,
+        blocked=blocked,
+    )
     try:
         calltree.check(case)
     except calltree.IllegalCase:
@@ -112,8 +121,9 @@ def _one_of(values: tuple[Any, ...]) -> SearchStrategy[Any]:
     return st.sampled_from(values)
 
 
-def _deliverable(on: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in calltree.SIGNALS if calltree.NEEDS.get(name, "") in ("", *on))
+def _deliverable(on: tuple[str, ...], blocked: str) -> tuple[str, ...]:
+    possible = (name for name in calltree.SIGNALS if name != blocked)
+    return tuple(name for name in possible if calltree.NEEDS.get(name, "") in ("", *on))
 
 
 class _Grower:

@@ -89,6 +89,7 @@ def test_every_switch_of_the_world_is_drawn():
     assert {switch for case in drawn() for switch in case.on} == set(calltree.SWITCHES)
     assert {case.godebug for case in drawn()} == set(calltree.GODEBUGS)
     assert {case.signals for case in drawn()} == {"", *calltree.SIGNALS}
+    assert {case.blocked for case in drawn()} == {"", *calltree.BLOCKABLE}
     assert {case.stack_limit for case in drawn()} == set(strategies.LIMITS)
     assert {case.bounds for case in drawn()} == {"real", "hidden", "absent"}
     kinds = {
