@@ -280,7 +280,7 @@ def test_the_change_survives_what_the_old_throw_does_not(subject: Subject) -> No
             Case(Go(), C(Go(GC()), stack=31 * 1024), bounds="hidden"),
             "SIGABRT",
             "fatal error: morestack on g0",
-            # Below the first function on g0 that checks: newproc's, or exitsyscall's if the P was taken meanwhile.
+            # Called by the first function on g0 that checks: newproc's, or exitsyscall's if the P is gone.
             ("runtime.badmorestackg0.func1", "runtime.switchToCrashStack0"),
         ),
     ],
