@@ -183,10 +183,14 @@ _WORDS = re.compile(
 )
 
 
+MORESTACK_ON_G0 = "runtime: morestack on g0"
+"""Begins the line that stands before the traceback of a g0 with wrong bounds."""
+
+
 def _go_words(stderr: str) -> str:
     """Go's own headline: the first line by which the runtime announces its death."""
     # The traceback of a g0 with wrong bounds may die itself, in other words.
-    if "runtime: morestack on g0" in stderr:
+    if MORESTACK_ON_G0 in stderr:
         return "fatal error: morestack on g0"
     matches = [match["words"] for match in _WORDS.finditer(stderr)]
     # "panic: ... [recovered]" lines come before the fatal error that a throw while panicking is.
@@ -220,12 +224,13 @@ HUNG_THREAD = "golib: thread "
 
 def _runtime_frames(stderr: str) -> tuple[str, ...]:
     """The functions of the runtime on top of the first stack that was printed, without those by which
-    it dies or waits.
+    it dies or waits.  Where two threads die at once, that is the one whose words are the headline.
 
     Of a hang's stacks: that of a thread which hangs in a signal handler says most, else the one of a
     thread in a callback; idle threads say nothing.
     """
-    telling = stderr
+    before, announced, after = stderr.partition(MORESTACK_ON_G0)
+    telling = after if announced else before
     if threads := stderr.split(HUNG_THREAD)[1:]:
         in_handler = (stack for stack in threads if "runtime.sigtrampgo(" in stack)
         in_callback = (stack for stack in threads if "crosscall2(" in stack)

@@ -397,6 +397,17 @@ def test_the_top_frames_of_the_runtime_are_those_it_was_in_when_it_began_to_die(
     assert len(frames) == FRAMES
 
 
+def test_of_two_threads_that_die_at_once_the_headline_has_its_own_frames() -> None:
+    said = (
+        "runtime: newstack at runtime.printlock\nruntime.first(0x1)\nruntime.cgocallback(0x1)\n"
+        "runtime: morestack on g0, stack [0x1 0x2], sp=0x3, called from\nruntime.second(0x1)\n"
+        "fatal error: runtime: stack split at bad time\nruntime.third()\n"
+    )
+    signature = judge(TREE, end(DIED, said)).signature
+    assert signature.headline == "fatal error: morestack on g0"
+    assert signature.frames == ("runtime.second", "runtime.third")
+
+
 def test_a_pass_or_a_harness_fault_has_no_frames() -> None:
     assert judge(TREE, end(DIED, DUMP, fault="ours")).signature.frames == ()
 
