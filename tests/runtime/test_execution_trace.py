@@ -1,5 +1,5 @@
 """The execution trace of a process with callbacks is one that Go's own parser accepts: every goroutine and
-thread in it begins, ends and changes as its rules allow (internal/trace).  What a thread did is told of it."""
+thread in it begins, ends and changes as its rules allow (internal/trace).  It tells which thread ran what."""
 
 from __future__ import annotations
 
