@@ -226,14 +226,14 @@ def _runtime_frames(stderr: str) -> tuple[str, ...]:
     """The functions of the runtime on top of the first stack that was printed, without those by which
     it dies or waits.  Where two threads die at once, that is the one whose words are the headline.
 
-    Of a hang's stacks: that of a thread which hangs in a signal handler says most, else the one of a
-    thread in a callback; idle threads say nothing.
+    Of a hang's stacks: that of a thread which hangs in a signal handler says most, else that of the one
+    which waits for the world to stop, else that of one in a callback; idle threads say nothing.
     """
     before, announced, after = stderr.partition(MORESTACK_ON_G0)
     telling = after if announced else before
     if threads := stderr.split(HUNG_THREAD)[1:]:
-        in_handler = (stack for stack in threads if "runtime.sigtrampgo(" in stack)
-        in_callback = (stack for stack in threads if "crosscall2(" in stack)
-        telling = next(in_handler, next(in_callback, "")).partition("\n\n")[0]
+        marks = ("runtime.sigtrampgo(", "runtime.stopTheWorldWithSema(", "crosscall2(")
+        stacks = (stack for mark in marks for stack in threads if mark in stack)
+        telling = next(stacks, "").partition("\n\n")[0]
     names = (match[1] for match in _FRAME.finditer(telling))
     return tuple(dict.fromkeys(name for name in names if not name.startswith(_DYING + _WAITING)))[:FRAMES]

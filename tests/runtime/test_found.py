@@ -50,6 +50,13 @@ FOUND = {
         "Case(Go(), C(Go(), times=200))",  # no other thread
         "Case(Go(), C(Thread(C()), times=200))",  # threads that never call Go
     ],
+    "golib-8": [
+        # the world is not stopped
+        "Case(C(Together(Thread(Go(Yield(), Yield(), Yield())), Thread(Go())), times=600))",
+        # threads that Go made, whose M's end with them
+        "Case(Go(Together(Thread(C(Go(Traceback(), Traceback(), Traceback()), times=600), kind='go'),"
+        " Thread(C(Go(), times=600), kind='go'))))",
+    ],
     "go#62130": [
         "Case(Go(Thread(C(Go(GC())), kind='go')))",  # on the thread's own stack
         "Case(Go(Stack(Go(GC()), region=-1)))",  # on a thread that C made
