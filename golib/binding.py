@@ -14,9 +14,9 @@ import mmap
 import os
 import signal
 import struct
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from golib import calltree, trace
@@ -68,33 +68,21 @@ class NodeStruct(ctypes.Structure):
     )
 
 
-class FieldStruct(ctypes.Structure):
-    """``struct field`` of golib.h."""
-
-    _fields_ = (("base", ctypes.c_uint32), ("size", ctypes.c_uint32), ("offset", ctypes.c_uint64))
-
-
-class RootsStruct(ctypes.Structure):
-    """``struct roots`` of golib.h."""
-
-    _fields_ = (
-        ("g_m", ctypes.c_uint64),
-        ("m_g0", ctypes.c_uint64),
-        ("m_curg", ctypes.c_uint64),
-        ("sched", ctypes.c_uint64),
-    )
-
-
 @dataclass(frozen=True)
 class Fields:
-    """Where the runtime's fields are in one library: bytes from g, m or sched, and the way to those."""
+    """Where the runtime's fields are in one library, as the bridge reads it."""
 
-    roots: tuple[int, int, int, int]
-    table: tuple[tuple[int, int, int], ...]  # (base, size, offset) in the order of trace.FIELDS
+    roots: bytes  # struct roots of golib.h
+    table: bytes  # its struct field, as often as trace.VALUES
+    present: tuple[bool, ...]  # in the order of trace.FIELDS
 
-    @property
-    def present(self) -> tuple[bool, ...]:
-        return tuple(size > 0 for _, size, _ in self.table)
+    @classmethod
+    def of(cls, roots: tuple[int, int, int, int], table: Sequence[tuple[int, int, int]]) -> Fields:
+        """roots: offsets in bytes, the way to m, g0, curg and sched.  table: (base, size, offset from g, m or
+        sched) in the order of trace.FIELDS; a field that the release lacks has size 0."""
+        packed = b"".join(struct.pack("<IIQ", *entry) for entry in table)
+        whole = packed.ljust(trace.VALUES * struct.calcsize("<IIQ"), b"\0")
+        return cls(struct.pack("<4Q", *roots), whole, tuple(size > 0 for _, size, _ in table))
 
 
 # enum golib_kind of golib.h, in its order.
@@ -117,121 +105,114 @@ _FRAMES = {
 }
 
 
+# What golib.h declares, and the plain exports, which cgo declares with GoInt32 parameters.  Made once,
+# before the fork: a forked child pays for each page that it is the first to write.
+_PROTOTYPES = {
+    "golib_sizes": ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint64)),
+    "golib_use": ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p),
+    "golib_call": ctypes.CFUNCTYPE(None, ctypes.POINTER(Thunk)),
+    "golib_record": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct), ctypes.c_int),
+    "golib_begin_thread": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
+    "golib_export_begin": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
+    "golib_export_end": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
+    "golib_signals_start": ctypes.CFUNCTYPE(None, ctypes.c_int),
+    "golib_signals_stop": ctypes.CFUNCTYPE(None),
+    "golib_wait_ready": ctypes.CFUNCTYPE(None),
+    "golibStopTrace": ctypes.CFUNCTYPE(None),
+    "golib_run": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct), ctypes.c_int, ctypes.c_int),
+    "GoF": ctypes.CFUNCTYPE(None, ctypes.c_int32),
+    "callGoWithVariousStackAndGoFrame": ctypes.CFUNCTYPE(None, ctypes.c_int32),
+    "GoEmpty": ctypes.CFUNCTYPE(None),
+}
+_Sizes = ctypes.c_uint64 * 6
+_OURS = (
+    ctypes.sizeof(NodeStruct),
+    ctypes.sizeof(trace.EventStruct),
+    ctypes.sizeof(trace.HeaderStruct),
+    trace.EventStruct.values.offset,
+    NodeStruct.thread.offset,
+    trace.VALUES,
+)
+_THUNKS = tuple(Thunk * count for count in range(4))
+"""Arrays for what most nodes have: ctypes makes a new type for each length that it has not seen."""
+
+
 class Bridge:
     """A loaded bridge.  Loading starts a Go runtime in this process, which then must not fork."""
 
     def __init__(self, path: str) -> None:
-        # RTLD_LOCAL, as a Python user's ctypes.CDLL does; CDLL releases the GIL around each call.
-        self.library = library = ctypes.CDLL(path)
-        sizes = (ctypes.c_uint64 * 6)()
-        # void golib_sizes(uint64_t[6])
-        library.golib_sizes.argtypes = (ctypes.POINTER(ctypes.c_uint64),)
-        library.golib_sizes.restype = None
-        library.golib_sizes(sizes)
-        ours = [
-            ctypes.sizeof(NodeStruct),
-            ctypes.sizeof(trace.EventStruct),
-            ctypes.sizeof(trace.HeaderStruct),
-            trace.EventStruct.values.offset,
-            NodeStruct.thread.offset,
-            trace.VALUES,
-        ]
-        if list(sizes) != ours:
-            raise BindingError(f"{path} was built for another golib: its sizes are {list(sizes)}, not {ours}")
-        # void golib_use(void *, const struct field *, const struct roots *)
-        library.golib_use.argtypes = (
-            ctypes.c_void_p,
-            ctypes.POINTER(FieldStruct),
-            ctypes.POINTER(RootsStruct),
-        )
-        library.golib_use.restype = None
-        # void golib_call(const struct thunk *)
-        self.call = library.golib_call
-        self.call.argtypes = (ctypes.POINTER(Thunk),)
-        self.call.restype = None
-        # void golib_record(struct node *, int)
-        self.record = library.golib_record
-        self.record.argtypes = (ctypes.POINTER(NodeStruct), ctypes.c_int)
-        self.record.restype = None
-        # void golib_begin_thread(struct node *)
-        self.begin_thread = library.golib_begin_thread
-        self.begin_thread.argtypes = (ctypes.POINTER(NodeStruct),)
-        self.begin_thread.restype = None
-        # void golib_export_begin(struct node *), golib_export_end(struct node *)
-        self.export_begin, self.export_end = library.golib_export_begin, library.golib_export_end
-        for function in (self.export_begin, self.export_end):
-            function.argtypes = (ctypes.POINTER(NodeStruct),)
-            function.restype = None
-        # void golib_signals_start(int), golib_signals_stop(void)
-        library.golib_signals_start.argtypes = (ctypes.c_int,)
-        library.golib_signals_start.restype = None
-        library.golib_signals_stop.argtypes = ()
-        library.golib_signals_stop.restype = None
-        # void golib_wait_ready(void)
-        library.golib_wait_ready.argtypes = ()
-        library.golib_wait_ready.restype = None
-        # void golibStopTrace(void)
-        library.golibStopTrace.argtypes = ()
-        library.golibStopTrace.restype = None
-        # void golib_run(struct node *, int blocked, int leave)
-        library.golib_run.argtypes = (ctypes.POINTER(NodeStruct), ctypes.c_int, ctypes.c_int)
-        library.golib_run.restype = None
-        # void NAME(int32_t): the plain exports, which cgo declares with GoInt32 parameters.
-        self.exports = {}
-        for name in calltree.EXPORTS:
-            export = getattr(library, name)
-            export.argtypes = () if name == "GoEmpty" else (ctypes.c_int32,)
-            export.restype = None
-            self.exports[name] = export
+        # RTLD_LOCAL, as a Python user's ctypes.CDLL does.
+        self._library = ctypes.CDLL(path)
+        self._functions: dict[str, Any] = {}
+        sizes = _Sizes()
+        self.function("golib_sizes")(sizes)
+        if tuple(sizes) != _OURS:
+            raise BindingError(f"{path} was built for another golib: its sizes are {[*sizes]}, not {_OURS}")
 
-    def use(self, memory: int, fields: Fields) -> None:
-        """Attaches the trace at that address."""
-        table = (FieldStruct * trace.VALUES)(*(FieldStruct(*entry) for entry in fields.table))
-        self.library.golib_use(memory, table, RootsStruct(*fields.roots))
-
-    def hide_bounds(self, hidden: bool) -> None:
-        """pthread_getattr_np gives nothing from now on."""
-        ctypes.c_int.in_dll(self.library, "golib_hidden").value = hidden
-
-    def wait_ready(self) -> None:
-        """Returns when Go's init has turned on what the world asks for."""
-        self.library.golib_wait_ready()
-
-    def stop_trace(self) -> None:
-        """Ends the execution trace: its file is complete."""
-        self.library.golibStopTrace()
-
-    def run(self, program: Program, signals: str, blocked: str, leave: bool) -> None:
-        """Runs a compiled case on this thread, while ``signals`` (a name, or nothing) arrive on all its
-        threads and ``blocked`` (the same) is blocked on it; with ``leave`` the process ends with it."""
-        if signals:
-            self.library.golib_signals_start(calltree.SIGNALS[signals])
-        self.library.golib_run(program.root, calltree.SIGNALS.get(blocked, 0), leave)
-        if signals:
-            self.library.golib_signals_stop()
+    def function(self, name: str, prototype: Any = None) -> Any:
+        """One of the bridge's, to be called from Python; as CDLL's do, it releases the GIL meanwhile."""
+        found = self._functions.get(name)
+        if found is None:
+            prototype = prototype or _PROTOTYPES[name]
+            found = self._functions[name] = prototype((name, self._library))
+        return found
 
     def address(self, name: str) -> int:
         """Of a function of the bridge."""
-        return ctypes.cast(getattr(self.library, name), ctypes.c_void_p).value or 0
+        return ctypes.addressof(ctypes.c_char.in_dll(self._library, name))
+
+    def use(self, memory: int, fields: Fields) -> None:
+        """Attaches the trace at that address."""
+        self.function("golib_use")(memory, fields.table, fields.roots)
+
+    def hide_bounds(self, hidden: bool) -> None:
+        """pthread_getattr_np gives nothing from now on."""
+        ctypes.c_int.in_dll(self._library, "golib_hidden").value = hidden
+
+    def wait_ready(self) -> None:
+        """Returns when Go's init has turned on what the world asks for."""
+        self.function("golib_wait_ready")()
+
+    def stop_trace(self) -> None:
+        """Ends the execution trace: its file is complete."""
+        self.function("golibStopTrace")()
+
+    def run(self, program: Program, signals: str, blocked: str) -> None:
+        """Runs a linked program on this thread, while ``signals`` (a name, or nothing) arrive on all its
+        threads and ``blocked`` (the same) is blocked on it."""
+        if signals:
+            self.function("golib_signals_start")(calltree.SIGNALS[signals])
+        self.function("golib_run")(program.root, calltree.SIGNALS.get(blocked, 0), program.leave)
+        if signals:
+            self.function("golib_signals_stop")()
 
 
 class Program:
-    """A case compiled for a bridge: owns every structure and callback that the native side sees."""
+    """A case, compiled: owns every structure and callback that the native side sees.
 
-    def __init__(
-        self,
-        bridge: Bridge,
-        case: calltree.Case,
-        regions: Mapping[int, tuple[int, int]],
-        first: int = 0,
-    ) -> None:
+    Compiled before the fork and linked after it, when the child has loaded a bridge: a forked process
+    pays for each page that it is the first to touch, most when Go is starting on another processor.
+    """
+
+    python_threads = False
+    """Whether some of its threads are Python's."""
+    _bridge: Bridge
+
+    def __init__(self, case: calltree.Case, regions: Mapping[int, tuple[int, int]], first: int = 0) -> None:
         """``first``: the number of its first node; more than 0 for a case that follows others."""
-        self._bridge = bridge
         self._regions = regions
         self._keep: list[Any] = []
         self._number = first
+        self._addresses: list[tuple[ctypes.Structure, str, str]] = []
+        self.leave = calltree.leaves_interpreter(case)
         self.root = NodeStruct(id=-1)
         self._fill(self.root, "body", case.trees)
+
+    def link(self, bridge: Bridge) -> None:
+        """Gives its nodes the functions of this bridge."""
+        self._bridge = bridge
+        for where, field, name in self._addresses:
+            setattr(where, field, bridge.address(name))
 
     @property
     def end(self) -> int:
@@ -239,12 +220,13 @@ class Program:
         return self._number
 
     def _fill(self, struct: NodeStruct, which: str, nodes: Sequence[Node]) -> list[Thunk]:
-        thunks = (Thunk * len(nodes))()
+        count = len(nodes)
+        thunks = (_THUNKS[count] if count < len(_THUNKS) else Thunk * count)()
         self._keep.append(thunks)
         for index, node in enumerate(nodes):
             self._compile(node, thunks[index])
         setattr(struct, which, thunks)
-        setattr(struct, f"n{which}", len(nodes))
+        setattr(struct, f"n{which}", count)
         return list(thunks)
 
     def _compile(self, node: Node, thunk: Thunk) -> None:
@@ -254,9 +236,8 @@ class Program:
         thunk.arg = ctypes.addressof(struct)
         # Numbered as Case.walk does: the body, then what is deferred.
         body = self._fill(struct, "body", node.body)
-        calls = [self._from_python(*pair) for pair in zip(node.body, body, strict=True)]
         if name := _FRAMES.get(type(node)):
-            thunk.fn = self._bridge.address(name)
+            self._addresses.append((thunk, "fn", name))
         match node:
             case calltree.Go():
                 struct.recover = node.recover
@@ -264,11 +245,12 @@ class Program:
             case calltree.C():
                 struct.stack, struct.times = node.stack, node.times
             case calltree.Python():
+                calls = self._from_python(node, body)
                 thunk.fn = self._callback(lambda _: self._python_frame(struct, calls))
             case calltree.Stack():
                 struct.region_lo, struct.region_hi = self._regions[node.region]
             case calltree.Export():
-                struct.export = ctypes.cast(self._bridge.exports[node.name], ctypes.c_void_p)
+                self._addresses.append((struct, "export", node.name))
                 struct.argument = node.p
             case calltree.Signal():
                 struct.argument = calltree.SIGNALS[node.name]
@@ -277,34 +259,46 @@ class Program:
             case calltree.Thread():
                 struct.recover = node.recover
                 self._fill(struct, "deferred", node.deferred)
-                self._thread(node, struct, calls)
+                self._thread(node, struct, body)
 
-    def _from_python(self, node: Node, thunk: Thunk) -> Callable[[], None]:
-        """How Python runs a node: an export by its name, all else through golib_call."""
-        if not isinstance(node, calltree.Export):
-            return lambda: self._bridge.call(thunk)
-        export = self._bridge.exports[node.name]
-        struct = NodeStruct.from_address(thunk.arg)
-        arguments = () if node.name == "GoEmpty" else (node.p,)
+    def _from_python(self, node: Node, body: Sequence[Thunk]) -> list[Callable[[], None]]:
+        """How Python runs what a node has in it: an export by its name, all else through golib_call."""
 
-        def call() -> None:
-            self._bridge.export_begin(struct)
-            export(*arguments)
-            self._bridge.export_end(struct)
+        def call(thunk: Thunk) -> None:
+            self._bridge.function("golib_call")(thunk)
 
-        return call
+        def call_export(name: str, arguments: Sequence[int], struct: NodeStruct) -> None:
+            self._bridge.function("golib_export_begin")(struct)
+            self._bridge.function(name)(*arguments)
+            self._bridge.function("golib_export_end")(struct)
 
-    def _thread(self, node: calltree.Thread, struct: NodeStruct, calls: Sequence[Callable[[], None]]) -> None:
+        calls: list[Callable[[], None]] = []
+        for below, thunk in zip(node.body, body, strict=True):
+            if isinstance(below, calltree.Export):
+                arguments = () if below.name == "GoEmpty" else (below.p,)
+                struct = NodeStruct.from_address(thunk.arg)
+                calls.append(partial(call_export, below.name, arguments, struct))
+            else:
+                calls.append(partial(call, thunk))
+        return calls
+
+    def _thread(self, node: calltree.Thread, struct: NodeStruct, body: Sequence[Thunk]) -> None:
         struct.stack = node.bytes
         if node.kind == "python":
-            threads: list[threading.Thread] = []
+            self.python_threads = True
+            threads: list[Any] = []
+            calls = self._from_python(node, body)
+
+            def run() -> None:
+                self._bridge.function("golib_begin_thread")(struct)
+                self._python_frame(struct, calls)
 
             def start(_: int) -> None:
+                import threading  # child.main has loaded it
+
                 threading.stack_size(node.bytes)
                 try:
-                    threads.append(
-                        threading.Thread(target=self._python_thread, args=(struct, calls), daemon=True)
-                    )
+                    threads.append(threading.Thread(target=run, daemon=True))
                     threads[-1].start()
                 finally:
                     threading.stack_size(0)
@@ -312,8 +306,8 @@ class Program:
             struct.start = self._callback(start)
             struct.join = self._callback(lambda _: threads.pop().join())
         elif node.kind != "go":
-            struct.start = self._bridge.address("golib_native_start")
-            struct.join = self._bridge.address("golib_native_join")
+            self._addresses.append((struct, "start", "golib_native_start"))
+            self._addresses.append((struct, "join", "golib_native_join"))
         if node.kind == "memory":
             # Not a ctypes buffer: that would be zeroed, byte by byte, at each run.
             room = mmap.mmap(-1, node.bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -327,14 +321,11 @@ class Program:
         return ctypes.cast(callback, ctypes.c_void_p).value
 
     def _python_frame(self, struct: NodeStruct, calls: Sequence[Callable[[], None]]) -> None:
-        self._bridge.record(struct, trace.Phase.ENTERED)
+        record = self._bridge.function("golib_record")
+        record(struct, trace.Phase.ENTERED)
         for call in calls:
             call()
-        self._bridge.record(struct, trace.Phase.LEAVING)
-
-    def _python_thread(self, struct: NodeStruct, calls: Sequence[Callable[[], None]]) -> None:
-        self._bridge.begin_thread(struct)
-        self._python_frame(struct, calls)
+        record(struct, trace.Phase.LEAVING)
 
 
 # The C library, for the processes in which cases run.
@@ -388,22 +379,18 @@ def reserve_regions() -> dict[int, tuple[int, int]]:
     return regions
 
 
+# int prctl(int, unsigned long, ...)
+_prctl = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_ulong)(("prctl", ctypes.CDLL(None)))
+
+
 def adopt_orphans() -> None:
     """What this process's children leave running becomes its own children."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    # int prctl(int, unsigned long, ...)
-    libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong)
-    libc.prctl.restype = ctypes.c_int
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent() -> None:
     """The kernel kills this process when the one that forked it is gone."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    # int prctl(int, unsigned long, ...)
-    libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong)
-    libc.prctl.restype = ctypes.c_int
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 # What a hung process is doing.
@@ -481,7 +468,7 @@ class _Loops(Program):
     def _compile(self, node: Node, thunk: Thunk) -> None:
         super()._compile(node, thunk)
         if isinstance(node, calltree.C):
-            thunk.fn = self._bridge.address("golib_leaf_bench")
+            self._addresses.append((thunk, "fn", "golib_leaf_bench"))
 
 
 class Bench:
@@ -489,18 +476,10 @@ class Bench:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        # void golib_bench_run(struct golib_bench *, struct node *)
-        self._run = bridge.library.golib_bench_run
-        self._run.argtypes = (ctypes.POINTER(BenchStruct), ctypes.POINTER(NodeStruct))
-        self._run.restype = None
-        # void golib_bench_nothing(void)
-        self.nothing = bridge.library.golib_bench_nothing
-        self.nothing.argtypes = ()
-        self.nothing.restype = None
-        # uint32_t golib_bench_queries(void)
-        self.queries = bridge.library.golib_bench_queries
-        self.queries.argtypes = ()
-        self.queries.restype = ctypes.c_uint32
+        run = ctypes.CFUNCTYPE(None, ctypes.POINTER(BenchStruct), ctypes.POINTER(NodeStruct))
+        self._run = bridge.function("golib_bench_run", run)
+        self.nothing = bridge.function("golib_bench_nothing", ctypes.CFUNCTYPE(None))
+        self.queries = bridge.function("golib_bench_queries", ctypes.CFUNCTYPE(ctypes.c_uint32))
 
     def run(
         self,
@@ -517,10 +496,11 @@ class Bench:
         Returns the calls, the nanoseconds of all of them together, and how often the thread asked
         pthread_getattr_np meanwhile.
         """
-        go = self._bridge.exports["GoEmpty"]
+        go = self._bridge.function("GoEmpty")
         call = ctypes.CFUNCTYPE(None)(lambda: go()) if through_python else go
         bench = BenchStruct(ctypes.cast(call, ctypes.c_void_p), calls, goal)
         self._bridge.hide_bounds(case.bounds == "hidden")
-        loops = _Loops(self._bridge, case, regions)
+        loops = _Loops(case, regions)
+        loops.link(self._bridge)
         self._run(bench, loops.root)
         return bench.calls, bench.ns, bench.queries

@@ -10,13 +10,12 @@ import os
 import resource
 import signal
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from golib import binding
-from golib.calltree import Case, leaves_interpreter
+from golib.calltree import Case
 from golib.trace import HARNESS_STATUS
 
 
@@ -32,8 +31,30 @@ class Request:
     trace: str = ""  # where the execution trace goes, if the world has one on; else nowhere
 
 
+def prepare(header: object) -> None:
+    """What children inherit, done once by the server that forks them: no core files, SIGINT as in any
+    program, and an exception in a ctypes callback, which would be printed and swallowed, is our fault, on
+    record."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def unraisable(seen: sys.UnraisableHookArgs) -> None:
+        _fault(header, f"in a Python callback: {type(seen.exc_value).__name__}: {seen.exc_value}")
+        sys.__unraisablehook__(seen)
+
+    sys.unraisablehook = unraisable
+
+
+def compiled(request: Request, regions: Mapping[int, tuple[int, int]]) -> list[binding.Program]:
+    """Each case of the request.  In the server, before the fork."""
+    programs: list[binding.Program] = []
+    for case in request.cases:
+        programs.append(binding.Program(case, regions, programs[-1].end if programs else 0))
+    return programs
+
+
 def main(
-    request: Request, memory: int, header: object, regions: Mapping[int, tuple[int, int]], server: int
+    request: Request, programs: Sequence[binding.Program], memory: int, header: object, server: int
 ) -> NoReturn:
     """Never returns.  ``memory`` is the trace's address, ``server`` the process that forked us."""
     try:
@@ -41,51 +62,47 @@ def main(
         binding.die_with_parent()
         if os.getppid() != server:
             os._exit(HARNESS_STATUS)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _report_to(header)
-        _run(request, memory, header, regions)
+        if any(program.python_threads for program in programs):
+            _load_threading(header)
+        _run(request, programs, memory, header)
         os._exit(0)
     except BaseException as error:
         _fault(header, f"{type(error).__name__}: {error}")
         os._exit(HARNESS_STATUS)
 
 
-def _run(request: Request, memory: int, header: object, regions: Mapping[int, tuple[int, int]]) -> None:
-    # Go's os.Getenv reads what exec laid, C's getenv reads this.
-    os.environ["GOLIB_WORLD"] = ",".join(request.cases[0].on)
-    os.environ["GOLIB_TRACE"] = request.trace
+def _run(request: Request, programs: Sequence[binding.Program], memory: int, header: object) -> None:
+    on = request.cases[0].on
+    if on:
+        # Go's os.Getenv reads what exec laid, C's getenv reads this.
+        os.environ["GOLIB_WORLD"] = ",".join(on)
+        os.environ["GOLIB_TRACE"] = request.trace
     bridge = binding.Bridge(request.library)
     bridge.use(memory, request.fields)
-    if request.cases[0].on:
+    if on:
         bridge.wait_ready()
-    first = 0
-    for number, case in enumerate(request.cases):
+    for number, (case, program) in enumerate(zip(request.cases, programs, strict=True)):
         header.running = number  # type: ignore[attr-defined]
         bridge.hide_bounds(case.bounds == "hidden")
-        program = binding.Program(bridge, case, regions, first)
-        bridge.run(program, case.signals, case.blocked, leaves_interpreter(case))
-        first = program.end
+        program.link(bridge)
+        bridge.run(program, case.signals, case.blocked)
     if request.trace:
         bridge.stop_trace()
+
+
+def _load_threading(header: object) -> None:
+    """Only where it is needed, and only in the child: once loaded, it has work to do after each fork
+    that touches a hundred pages.  An exception in a Python thread is our fault, as one in a callback."""
+    import threading
+
+    def in_thread(seen: threading.ExceptHookArgs) -> None:
+        _fault(header, f"in a Python thread: {type(seen.exc_value).__name__}: {seen.exc_value}")
+        threading.__excepthook__(seen)
+
+    threading.excepthook = in_thread
 
 
 def _fault(header: object, what: str) -> None:
     if not header.refused:  # type: ignore[attr-defined]
         header.refused = 1  # type: ignore[attr-defined]
         header.fault = what.encode()[:999]  # type: ignore[attr-defined]
-
-
-def _report_to(header: object) -> None:
-    """An exception in a ctypes callback is printed and swallowed: here it is our fault, on record."""
-
-    def unraisable(seen: sys.UnraisableHookArgs) -> None:
-        _fault(header, f"in a Python callback: {type(seen.exc_value).__name__}: {seen.exc_value}")
-        sys.__unraisablehook__(seen)
-
-    def in_thread(seen: threading.ExceptHookArgs) -> None:
-        _fault(header, f"in a Python thread: {type(seen.exc_value).__name__}: {seen.exc_value}")
-        threading.__excepthook__(seen)
-
-    sys.unraisablehook = unraisable
-    threading.excepthook = in_thread

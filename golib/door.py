@@ -123,4 +123,4 @@ def fields_of(library: Library) -> binding.Fields:
         field = layout.get(key)
         table.append((int(base), field.size, field.offset) if field else (int(base), 0, 0))
     to_m, to_g0, to_curg = (layout[key].offset for key in ("g.m", "m.g0", "m.curg"))
-    return binding.Fields((to_m, to_g0, to_curg, library.layout.sched), tuple(table))
+    return binding.Fields.of((to_m, to_g0, to_curg, library.layout.sched), table)

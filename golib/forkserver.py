@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import pickle
 import resource
@@ -18,7 +19,6 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ ATTEMPTS = 5
 """Starts of a server until the kernel leaves room above the main thread's stack."""
 
 # Settings of the user's that would change what a Go process does.
-_GO_SETTINGS = ("GODEBUG", "GOTRACEBACK", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GOLIB_WORLD")
+_GO_SETTINGS = ("GODEBUG", "GOTRACEBACK", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GOLIB_WORLD", "GOLIB_TRACE")
 
 
 class ServerError(Exception):
@@ -57,6 +57,9 @@ class ForkServer:
     """The server of one world, seen from the process that uses it."""
 
     def __init__(self, world: World) -> None:
+        # Here: it loads threading, which the servers do without, see child.
+        import subprocess
+
         self.world = world
         for attempt in range(ATTEMPTS):
             memfd = os.memfd_create("golib-trace")
@@ -151,14 +154,18 @@ def _serve(parent: socket.socket, memfd: int) -> NoReturn:
     binding.adopt_orphans()
     memory = trace.Memory(memfd)
     os.close(memfd)
+    server = os.getpid()
     address = ctypes.addressof(memory.header)
+    child.prepare(memory.header)
     try:
         regions = binding.reserve_regions()
     except binding.BindingError as error:
         _send(parent, str(error))
         sys.exit(1)
     _send(parent, "ready")
+    gc.freeze()  # a collection writes to all that it looks at: not to what children share with us
     while (request := _receive(parent)) is not None:
+        programs = child.compiled(request, regions)
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -167,7 +174,7 @@ def _serve(parent: socket.socket, memfd: int) -> NoReturn:
             os.dup2(writing, 1)
             os.dup2(writing, 2)
             os.close(writing)
-            child.main(request, address, memory.header, regions, os.getppid())
+            child.main(request, programs, address, memory.header, server)
         os.close(writing)
         _send(parent, _watch(parent, pid, reading, request, memory))
     sys.exit(0)
@@ -284,10 +291,12 @@ def _stacks(pid: int, library: str) -> tuple[tuple[int, tuple[int, ...]], ...]:
 def _end_orphans() -> None:
     """Kills what a child left in sessions of its own, and what that leaves, until nothing is there."""
     while True:
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return  # as a rule: nothing is there
         with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
             orphans = [int(pid) for pid in file.read().split()]
-        if not orphans:
-            return
         for pid in orphans:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -50,7 +50,7 @@ def measure(path: str, shape: str, calls: int, goal: int, more_maps: int) -> Mea
     bridge = binding.Bridge(path)
     bench = binding.Bench(bridge)
     bridge.wait_ready()
-    go = bridge.exports["GoEmpty"]
+    go = bridge.function("GoEmpty")
     regions = binding.reserve_regions() if shape == "foreign-stack" else {}
     # Neighbours with other rights, which the kernel can't join.
     rights = (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE)
