@@ -45,24 +45,32 @@ def prepare(header: object) -> None:
     sys.unraisablehook = unraisable
 
 
-def compiled(request: Request, regions: Mapping[int, tuple[int, int]]) -> list[binding.Program]:
-    """Each case of the request.  In the server, before the fork."""
-    programs: list[binding.Program] = []
+Compiled = Sequence[binding.Program | Exception]
+"""Of each case its program, or why it has none: raised when its turn comes, after those before it."""
+
+
+def compiled(request: Request, regions: Mapping[int, tuple[int, int]]) -> Compiled:
+    """In the server, before the fork."""
+    programs: list[binding.Program | Exception] = []
+    first = 0
     for case in request.cases:
-        programs.append(binding.Program(case, regions, programs[-1].end if programs else 0))
+        try:
+            program = binding.Program(case, regions, first)
+        except Exception as error:
+            return [*programs, error]
+        programs.append(program)
+        first = program.end
     return programs
 
 
-def main(
-    request: Request, programs: Sequence[binding.Program], memory: int, header: object, server: int
-) -> NoReturn:
+def main(request: Request, programs: Compiled, memory: int, header: object, server: int) -> NoReturn:
     """Never returns.  ``memory`` is the trace's address, ``server`` the process that forked us."""
     try:
         os.setsid()
         binding.die_with_parent()
         if os.getppid() != server:
             os._exit(HARNESS_STATUS)
-        if any(program.python_threads for program in programs):
+        if any(isinstance(program, binding.Program) and program.python_threads for program in programs):
             _load_threading(header)
         _run(request, programs, memory, header)
         os._exit(0)
@@ -71,7 +79,7 @@ def main(
         os._exit(HARNESS_STATUS)
 
 
-def _run(request: Request, programs: Sequence[binding.Program], memory: int, header: object) -> None:
+def _run(request: Request, programs: Compiled, memory: int, header: object) -> None:
     on = request.cases[0].on
     if on:
         # Go's os.Getenv reads what exec laid, C's getenv reads this.
@@ -83,6 +91,8 @@ def _run(request: Request, programs: Sequence[binding.Program], memory: int, hea
         bridge.wait_ready()
     for number, (case, program) in enumerate(zip(request.cases, programs, strict=True)):
         header.running = number  # type: ignore[attr-defined]
+        if isinstance(program, Exception):
+            raise program
         bridge.hide_bounds(case.bounds == "hidden")
         program.link(bridge)
         bridge.run(program, case.signals, case.blocked)

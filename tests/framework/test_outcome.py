@@ -156,6 +156,7 @@ TOO_BIG = 1 << 46
     [
         ("native", "a native thread could not be started: Resource temporarily unavailable"),
         ("python", "in a Python callback: RuntimeError: can't start new thread"),
+        ("memory", "OSError: [Errno 12] Cannot allocate memory"),
     ],
 )
 def test_a_thread_that_cannot_be_had_is_our_fault(
@@ -167,6 +168,12 @@ def test_a_thread_that_cannot_be_had_is_our_fault(
     if kind == "python":  # swallowed by ctypes, and still on record
         assert outcome.status == 0
         assert "in start" in outcome.stderr
+
+
+def test_in_a_row_only_the_case_is_blamed_that_could_not_be_had(subject: Subject) -> None:
+    cases = [Case(Go()), Case(Thread(Go(), kind="memory", stack=TOO_BIG)), Case(C(Go()))]
+    outcomes = subject.run_in_a_row(cases, PLENTY)
+    assert [outcome.kind for outcome in outcomes] == [Kind.PASSED, Kind.HARNESS, Kind.PASSED]
 
 
 def test_a_trace_that_is_full_is_our_fault(broken: Subject) -> None:
