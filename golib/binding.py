@@ -2,8 +2,8 @@
 
 Every node becomes ``struct thunk { fn, arg }``.  A C, Stack or Go node's fn is C code of the bridge,
 a Python node's is a CFUNCTYPE, so native frames call native frames with no interpreter between and
-Python stands exactly where the tree says.  Runs in the child: nothing here may import more than a
-forked process needs.
+Python stands exactly where the tree says.  A fork server compiles, its child loads and runs: nothing
+here may import more than a forked process needs.
 """
 
 from __future__ import annotations
@@ -177,13 +177,13 @@ class Bridge:
         """Ends the execution trace: its file is complete."""
         self.function("golibStopTrace")()
 
-    def run(self, program: Program, signals: str, blocked: str) -> None:
-        """Runs a linked program on this thread, while ``signals`` (a name, or nothing) arrive on all its
-        threads and ``blocked`` (the same) is blocked on it."""
-        if signals:
-            self.function("golib_signals_start")(calltree.SIGNALS[signals])
-        self.function("golib_run")(program.root, calltree.SIGNALS.get(blocked, 0), program.leave)
-        if signals:
+    def run(self, program: Program) -> None:
+        """Runs a linked program on this thread, while its case's signals arrive on all the threads."""
+        case = program.case
+        if case.signals:
+            self.function("golib_signals_start")(calltree.SIGNALS[case.signals])
+        self.function("golib_run")(program.root, calltree.SIGNALS.get(case.blocked, 0), program.leave)
+        if case.signals:
             self.function("golib_signals_stop")()
 
 
@@ -199,7 +199,11 @@ class Program:
     _bridge: Bridge
 
     def __init__(self, case: calltree.Case, regions: Mapping[int, tuple[int, int]], first: int = 0) -> None:
-        """``first``: the number of its first node; more than 0 for a case that follows others."""
+        """``first``: the number of its first node; more than 0 for a case that follows others.
+
+        Raises BindingError when the memory that it needs cannot be had.
+        """
+        self.case = case
         self._regions = regions
         self._keep: list[Any] = []
         self._number = first
@@ -310,7 +314,11 @@ class Program:
             self._addresses.append((struct, "join", "golib_native_join"))
         if node.kind == "memory":
             # Not a ctypes buffer: that would be zeroed, byte by byte, at each run.
-            room = mmap.mmap(-1, node.bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            try:
+                room = mmap.mmap(-1, node.bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            except OSError as error:
+                why = f"no memory for a thread's stack of {node.bytes} bytes: {error.strerror}"
+                raise BindingError(why) from error
             self._keep.append(room)
             struct.region_lo = ctypes.addressof(ctypes.c_char.from_buffer(room))
             struct.region_hi = struct.region_lo + node.bytes

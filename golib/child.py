@@ -1,4 +1,5 @@
-"""What a forked child does: loads the bridge, runs its cases, leaves.
+"""What a forked child does: loads the bridge, runs its cases, leaves.  And what its server does for it
+before the fork.
 
 Only a child loads a Go library, and one only.  What it finds goes into the trace; its exit status
 says no more than that it came to its end.
@@ -89,13 +90,13 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> N
     bridge.use(memory, request.fields)
     if on:
         bridge.wait_ready()
-    for number, (case, program) in enumerate(zip(request.cases, programs, strict=True)):
+    for number, program in enumerate(programs):
         header.running = number  # type: ignore[attr-defined]
         if isinstance(program, Exception):
             raise program
-        bridge.hide_bounds(case.bounds == "hidden")
+        bridge.hide_bounds(program.case.bounds == "hidden")
         program.link(bridge)
-        bridge.run(program, case.signals, case.blocked)
+        bridge.run(program)
     if request.trace:
         bridge.stop_trace()
 

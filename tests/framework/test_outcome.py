@@ -156,7 +156,10 @@ TOO_BIG = 1 << 46
     [
         ("native", "a native thread could not be started: Resource temporarily unavailable"),
         ("python", "in a Python callback: RuntimeError: can't start new thread"),
-        ("memory", "OSError: [Errno 12] Cannot allocate memory"),
+        (
+            "memory",
+            f"BindingError: no memory for a thread's stack of {TOO_BIG} bytes: Cannot allocate memory",
+        ),
     ],
 )
 def test_a_thread_that_cannot_be_had_is_our_fault(
