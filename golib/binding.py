@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from golib import calltree, trace
+from golib import calltree, legality, trace
 from golib.calltree import Node
 
 Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -208,7 +208,7 @@ class Program:
         self._keep: list[Any] = []
         self._number = first
         self._addresses: list[tuple[ctypes.Structure, str, str]] = []
-        self.leave = calltree.leaves_interpreter(case)
+        self.leave = legality.leaves_interpreter(case)
         self.root = NodeStruct(id=-1)
         self._fill(self.root, "body", case.trees)
 

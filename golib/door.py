@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from functools import cache
 
-from golib import binding, calltree, outcome, symbols, trace
+from golib import binding, legality, outcome, symbols, trace
 from golib.build import Library
 from golib.calltree import Case
 from golib.child import Request
@@ -85,7 +85,7 @@ class Subject:
         return outcomes
 
     def _check(self, case: Case) -> None:
-        calltree.check(case)
+        legality.check(case)
         if flavour(case) != self.library.flavour:
             raise ValueError(
                 f"bounds={case.bounds!r} needs a bridge of flavour {flavour(case)!r}, "
@@ -111,7 +111,7 @@ def flavour(case: Case) -> str:
 
 def setting(case: Case) -> tuple[object, ...]:
     """What cases must share to run in a row in one child, and whether one may at all."""
-    alone = id(case) if calltree.leaves_interpreter(case) else 0
+    alone = id(case) if legality.leaves_interpreter(case) else 0
     return flavour(case), World.of(case), case.on, case.signals, case.blocked, alone
 
 

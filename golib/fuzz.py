@@ -20,7 +20,7 @@ from typing import Any
 import filelock
 import hypothesis
 
-from golib import calltree, known, reduce, report
+from golib import calltree, known, legality, reduce, report
 from golib.calltree import Case
 from golib.door import Subject, flavour, setting
 from golib.known import KnownIssue
@@ -265,7 +265,7 @@ class Failures:
     def _read(self, path: Path) -> dict[str, Any] | None:
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            calltree.check(Case.from_json(data["case"]))
+            legality.check(Case.from_json(data["case"]))
         except (OSError, ValueError, KeyError):
             return None
         return data
@@ -300,5 +300,5 @@ def read_case(text: str) -> Case:
         except (OSError, ValueError) as error:
             raise calltree.IllegalCase(f"{text} holds no case: {error}") from None
         case = Case.from_json(data.get("case", data) if isinstance(data, dict) else {})
-    calltree.check(case)
+    legality.check(case)
     return case

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from golib import calltree
+from golib import calltree, legality
 from golib.outcome import Kind, Outcome, Signature
 from golib.toolchain import version_key
 
@@ -84,7 +84,7 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
         if not 0 < float(entry["rate"]) <= 1:
             raise ValueError(f"rate = {entry['rate']}: a rate is above 0, and 1 at the most")
         proof = calltree.parse(entry["proof"])
-        calltree.check(proof)
+        legality.check(proof)
         return KnownIssue(
             id=name,
             url=entry["url"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from golib import calltree
+from golib import calltree, legality
 from golib.calltree import Case, Node
 
 TRIES = 600
@@ -28,7 +28,7 @@ def reduce(case: Case, still: Callable[[Case], object], tries: int = TRIES) -> C
                 continue
             seen.add(candidate)
             try:
-                calltree.check(candidate)
+                legality.check(candidate)
             except calltree.IllegalCase:
                 continue
             tries -= 1

@@ -2,7 +2,7 @@
 
 The generator builds what is legal by construction (a panic only below a recover, a foreign stack only
 where it is free, and so on) and knows nothing of what must be true of a case: that is the model's.
-What depends on sizes is left to ``calltree.check``, as a filter.
+What depends on sizes is left to ``legality.check``, as a filter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from golib import calltree
+from golib import calltree, legality
 from golib.calltree import KIB, Case, Node, ThreadKind
 
 MAX_DEPTH = 7
@@ -110,7 +110,7 @@ def _cases(draw: DrawFn, bounds: tuple[calltree.Bounds, ...], worlds: bool) -> C
         blocked=blocked,
     )
     try:
-        calltree.check(case)
+        legality.check(case)
     except calltree.IllegalCase:
         assume(False)
     return case

@@ -27,23 +27,19 @@ from golib import (
     Traceback,
     Yield,
     calltree,
+    legality,
     parse,
 )
 from golib.calltree import (
     ESTIMATE_BELOW,
-    GO_FRAME,
     KIB,
     NODES,
     REGIONS,
-    RESERVE,
-    SMALLEST_LIMIT,
-    Basis,
-    check,
     from_json,
-    leaves_interpreter,
-    panics,
 )
 from golib.door import Subject
+from golib.legality import GO_FRAME, RESERVE, SMALLEST_LIMIT, Basis, check, leaves_interpreter
+from golib.script import End, end
 from golib.trace import Phase
 
 SEED = Go(C(Go(), C(Go(Panic()), stack=40_000), Go()), recover=True)
@@ -171,7 +167,7 @@ def test_json_that_is_no_object_is_refused(data: Any) -> None:
 
 GO_NEEDS = GO_FRAME + RESERVE
 MAIN = calltree.DEFAULT_STACK - 64 * KIB
-DEEP = MAIN - calltree.C_FRAME
+DEEP = MAIN - legality.C_FRAME
 """The most that a C frame on the usual main thread can hold."""
 
 
@@ -253,10 +249,10 @@ FULL = "callGoWithVariousStackAndGoFrame"
             Case(deep(GO_NEEDS + ESTIMATE_BELOW, Go()), bounds="hidden"),
         ),
         (
-            Case(deep(calltree.PYTHON_FRAME - 1, Python())),
+            Case(deep(legality.PYTHON_FRAME - 1, Python())),
             "node 0.0, Python()",
             "a Python frame needs",
-            Case(deep(calltree.PYTHON_FRAME, Python())),
+            Case(deep(legality.PYTHON_FRAME, Python())),
         ),
         (
             Case(deep(2 * KIB - 1, Stack())),
@@ -490,7 +486,7 @@ def test_each_legal_case_says_why_it_must_hold(case: Case, basis: set[Basis]) ->
     ids=str,
 )
 def test_whether_a_panic_leaves_a_node_is_known_from_the_tree(node: Node, does: bool) -> None:
-    assert panics(node) is does
+    assert (end(node) is End.PANIC) is does
 
 
 @pytest.mark.parametrize(

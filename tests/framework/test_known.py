@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from golib import C, Case, Go, calltree, known
+from golib import C, Case, Go, known, legality
 from golib.known import KnownIssue, KnownIssueError, verdict
 from golib.model import Divergence, Rule
 from golib.outcome import Kind, Outcome, Signature
@@ -142,7 +142,7 @@ def test_a_shipped_entry_is_complete_and_its_proof_small(issue: KnownIssue) -> N
     assert issue.releases
     assert issue.signatures
     assert 0 < issue.rate <= 1
-    calltree.check(issue.proof)
+    legality.check(issue.proof)
     # What shows always shows in a handful of nodes; a race needs company, and is searched for in less.
     assert issue.proof.size() <= (6 if issue.rate == 1 else 20)
     # A signature that fits every failure of a kind would make a new fault a known one.

@@ -20,7 +20,7 @@ SOURCES = {path.stem: path.read_text() for path in PACKAGE.glob("*.py")}
 
 ORDER = (
     # The forked side: small, no third party, and nothing of the rest.
-    *("calltree", "trace", "binding", "child", "forkserver"),
+    *("calltree", "script", "legality", "trace", "binding", "child", "forkserver"),
     # Which Go, and what it builds.
     *("toolchain", "layout", "symbols", "build"),
     # What a run came to.
@@ -30,10 +30,10 @@ ORDER = (
 )
 """A module imports only what stands before it.  A new one is to be given its place here."""
 
-FORKED = frozenset(("calltree", "trace", "binding", "child", "forkserver"))
+FORKED = frozenset(("calltree", "script", "legality", "trace", "binding", "child", "forkserver"))
 """What a fork server loads, and a forked child after it."""
 
-PURE = frozenset(("calltree", "model"))
+PURE = frozenset(("calltree", "script", "legality", "model"))
 """No process, no clock, no Go: the same answer for the same arguments."""
 NO_PROCESS = PURE | {"outcome", "known", "report", "strategies", "reduce"}
 """May read files and decode a wait status, but starts and watches nothing."""

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from golib import C, Case, Export, Go, Goexit, Panic, Python, Signal, Stack, Thread, calltree, model
+from golib import C, Case, Export, Go, Goexit, Panic, Python, Signal, Stack, Thread, legality, model
 from golib.model import Rule
 from golib.trace import Event, Phase
 
@@ -221,7 +221,7 @@ RIGHT = [nested, hidden, foreign, twice, recovering, signalled, ended, go_made, 
 @pytest.mark.parametrize("right", RIGHT, ids=lambda right: right.__name__)
 def test_what_a_correct_runtime_leaves_differs_in_nothing(right):
     case, trace = right()
-    calltree.check(case)
+    legality.check(case)
     assert found(case, trace.events) == []
 
 
@@ -298,7 +298,7 @@ def test_in_the_long_run_nobody_stays_counted_in_a_system_call(after, field):
 def test_what_the_main_thread_has_blocked_gos_own_threads_have_not():
     case, trace = go_made()
     blocked = case.having(*case.trees, blocked="SIGUSR1")
-    assert calltree.check(blocked)
+    assert legality.check(blocked)
     own = {event.tid for event in trace.events if event.values.get("isextra") == 0}
     masked = [
         event if event.tid in own or event.in_go else dataclasses.replace(event, sigmask=1 << 9)
@@ -358,7 +358,7 @@ def test_exports_are_counted_without_events_inside():
 
 def test_an_exit_leaves_no_event_of_the_frames_it_leaves():
     case = Case(Go(Thread(C(Go(Goexit())), kind="go")))
-    calltree.check(case)
+    legality.check(case)
     trace = Trace()
     inside = Trace()
     inside.tid, inside.m = 9, OTHER_M

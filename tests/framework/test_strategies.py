@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import golib
-from golib import calltree, fuzz, model, strategies
+from golib import calltree, fuzz, legality, model, strategies
 from golib.build import FLAVOURS, build
 from golib.calltree import Case, IllegalCase, Node
 from golib.door import flavour
@@ -56,7 +56,7 @@ def legal_pairs() -> set[tuple[str, str]]:
             places = [tree, calltree.Go(tree, recover=True), calltree.Go(calltree.Thread(tree, kind="go"))]
             for place in places:
                 try:
-                    calltree.check(Case(place, on=on))
+                    legality.check(Case(place, on=on))
                 except IllegalCase:
                     continue
                 if (parent, child_name) in pairs(Case(place)):
@@ -67,7 +67,7 @@ def legal_pairs() -> set[tuple[str, str]]:
 @given(strategies.cases())
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_case_is_legal_small_and_survives_print_and_json(case):
-    calltree.check(case)
+    legality.check(case)
     assert case.size() <= 2 * strategies.MAX_NODES
     assert calltree.parse(repr(case)) == case
     assert Case.from_json(case.to_json()) == case

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from golib import GC, C, Go, Grow, Python, Traceback
-from golib.calltree import ESTIMATE_BELOW, GO_FRAME, KIB, PYTHON_FRAME, RESERVE
+from golib.calltree import ESTIMATE_BELOW, KIB
+from golib.legality import GO_FRAME, PYTHON_FRAME, RESERVE
 from golib.trace import Phase
 
 SIZES = [48 * KIB, 64 * KIB, 72 * KIB, 128 * KIB, 256 * KIB, 1 << 20, 8 << 20, 64 << 20]

@@ -1,0 +1,342 @@
+"""Which cases are legal: well formed, and such that a correct runtime must survive them; and why it must.
+
+Pure: no process, no clock, no Go.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from golib.calltree import (
+    BLOCKABLE,
+    DEFAULT_STACK,
+    ESTIMATE_BELOW,
+    EXPORTS,
+    FRAMES,
+    GC,
+    KIB,
+    NEEDS,
+    REGION,
+    REGIONS,
+    SIGNALS,
+    SWITCHES,
+    UNLIMITED,
+    Block,
+    C,
+    Case,
+    Export,
+    Go,
+    Goexit,
+    Grow,
+    IllegalCase,
+    LockThread,
+    Node,
+    Panic,
+    Python,
+    Setrlimit,
+    Signal,
+    Stack,
+    Thread,
+    Together,
+    Traceback,
+    Wake,
+    Yield,
+)
+from golib.script import End, body_end, end
+
+RESERVE = 12 * KIB
+"""Bytes that a Go frame may use on its thread's stack below its callback: the runtime's own work on
+g0 (GC, stack growth, traceback), measured with stacks that shrink until the child dies, and doubled."""
+GO_FRAME = 1 * KIB
+"""Bytes of C stack that a callback and the cgocall below it take (amd64, traced; rounded up)."""
+C_FRAME = 512
+"""Bytes that a C frame takes beside those it is asked to hold, its share of the trace included."""
+PYTHON_FRAME = 8 * KIB
+"""Bytes that a ctypes callback takes: libffi, the interpreter, the call back down (2.5 KB on 3.11,
+up to 6 KB on 3.13)."""
+SMALLEST_STACK = 16 * KIB
+"""PTHREAD_STACK_MIN on Linux x86-64 (limits.h)."""
+SMALLEST_PYTHON_STACK = 32 * KIB
+"""The least that threading.stack_size takes (its documentation)."""
+SMALLEST_LIMIT = 256 * KIB
+"""The least RLIMIT_STACK that CPython starts with (64 KiB does not work)."""
+
+
+class Basis(Enum):
+    """Why a legal combination must hold; a case is as strong as its weakest one."""
+
+    PROMISED = "promised"  # Go's documentation
+    SEED = "seed"  # what the change this project grew from sets out to do
+    SILENT = "silent"  # no document forbids it
+
+
+def _lacks_switch(signal: str, on: tuple[str, ...]) -> str:
+    """The switch that a process must have turned on for this signal, if it has not."""
+    switch = NEEDS.get(signal, "")
+    return "" if switch in on else switch
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What legality must know of the place where a node stands."""
+
+    frame: str  # the kind of frame directly above: "go", "c" or "python"
+    room: int  # bytes of stack left; foreign stacks and threads begin anew
+    estimated: bool  # whether the runtime must guess this stack's bounds
+    on: tuple[str, ...]  # what the process has turned on
+    regions: frozenset[int]  # foreign stacks in use
+    go_above: bool = False  # a Go frame stands above, on this thread
+    go_made: bool = False  # Go made this thread
+
+
+_NUMBERS = {
+    "stack": (0, 1 << 47),
+    "times": (1, 1 << 32),
+    "region": (min(REGIONS), max(REGIONS)),
+    "p": (0, 1),
+}
+"""What a number may be, by the property's name; a process has 1 << 47 addresses."""
+_LEAST = {"Grow": 1, "Setrlimit": SMALLEST_LIMIT}
+_MOST = {"Grow": 512 * KIB * KIB}
+"""Of ``stack``, where it means something else: a goroutine's may have 1 GB (runtime/debug.SetMaxStack), and
+growing doubles it; a main thread whose limit is lower than what it has used could not grow."""
+
+
+def _check_values(node: object, path: str) -> None:
+    """Each property is of its type, and within what makes sense."""
+    if not isinstance(node, Node):
+        raise IllegalCase(f"node {path}, {node!r}: this is no node of a call tree")
+    kind = type(node).__name__
+    for name, value in ((field.name, getattr(node, field.name)) for field in dataclasses.fields(node)):
+        if name in ("body", "deferred"):
+            continue
+        if name == "recover":
+            good, rule = isinstance(value, bool), "is True or False"
+        elif name in _NUMBERS:
+            low, high = _NUMBERS[name]
+            if name == "stack":
+                low, high = _LEAST.get(kind, low), _MOST.get(kind, high)
+            # Not an IntEnum or a bool either: it must mean the same in another process.
+            good, rule = type(value) is int and low <= value <= high, f"is a number from {low} to {high}"
+        else:
+            good, rule = isinstance(value, str), "is text"
+        if not good:
+            raise IllegalCase(f"node {path}, {kind}({name}={value!r}): {name} {rule}")
+    for index, child in enumerate(node.children()):
+        _check_values(child, f"{path}.{index}")
+
+
+def check(case: Case) -> frozenset[Basis]:
+    """Why each combination in the case must hold.
+
+    Raises IllegalCase naming the node and the reason when a correct runtime need not survive it.
+    """
+    basis = {Basis.PROMISED}
+    if not case.trees:
+        raise IllegalCase("a case needs a call tree")
+    for index, tree in enumerate(case.trees):
+        _check_values(tree, str(index))
+    if not isinstance(case.godebug, str):
+        raise IllegalCase(f"godebug={case.godebug!r}: it is text")
+    if case.bounds not in ("real", "hidden", "absent"):
+        raise IllegalCase(f"bounds={case.bounds!r}: it is one of real, hidden, absent")
+    for switch in case.on:
+        if switch not in SWITCHES:
+            raise IllegalCase(f"on={switch!r}: a process can have turned on {', '.join(SWITCHES)}")
+    if case.signals and case.signals not in SIGNALS:
+        raise IllegalCase(f"signals={case.signals!r}: it is one of {', '.join(SIGNALS)}")
+    if lacking := _lacks_switch(case.signals, case.on):
+        raise IllegalCase(f"{case.signals} ends a process that has not turned {lacking!r} on")
+    if case.blocked and case.blocked not in BLOCKABLE:
+        raise IllegalCase(f"blocked={case.blocked!r}: it is one of {', '.join(BLOCKABLE)}")
+    if case.blocked and case.blocked in {case.signals, *(getattr(p.node, "name", "") for p in case.walk())}:
+        raise IllegalCase(f"{case.blocked} is blocked and sent: it would never be delivered")
+    limit = case.stack_limit
+    possible = type(limit) is int and SMALLEST_LIMIT <= limit <= _NUMBERS["stack"][1]
+    if limit is not None and limit != UNLIMITED and not possible:
+        raise IllegalCase(
+            f"stack_limit={limit!r}: bytes from {SMALLEST_LIMIT} (CPython needs them) to "
+            f"{_NUMBERS['stack'][1]}, or {UNLIMITED!r}"
+        )
+    crossings = sum(1 for tree in case.trees for _ in _crossed(tree))
+    if crossings:
+        _check_crossing(case)
+        basis.add(Basis.SILENT)
+    if case.bounds != "real":
+        basis.add(Basis.SEED)
+    main = limit if isinstance(limit, int) else DEFAULT_STACK
+    # 64 KiB: what the interpreter itself has used when a case begins (traced: 9 to 13 KiB on
+    # Python 3.11 to 3.13, the environment and the arguments beside it).
+    place = _Place("c", main - 64 * KIB, case.bounds != "real", case.on, frozenset())
+    for index, tree in enumerate(case.trees):
+        if end(tree) is End.PANIC:
+            raise IllegalCase(f"tree {index} panics with no recover above it, so Go must end the process")
+        _check_node(tree, place, basis, str(index))
+    return frozenset(basis)
+
+
+def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None:
+    def illegal(why: str) -> IllegalCase:
+        return IllegalCase(f"node {path}, {node.label}: {why}")
+
+    def needs(size: int, what: str) -> None:
+        if place.room < size:
+            raise illegal(f"{what} needs {size} bytes of stack, {max(0, place.room)} are left")
+
+    below = place
+    match node:
+        case Go():
+            claim = ESTIMATE_BELOW if place.estimated else 0
+            needs(GO_FRAME + RESERVE + claim, "a Go frame")
+            below = dataclasses.replace(place, frame="go", room=place.room - GO_FRAME, go_above=True)
+        case C():
+            if node.stack < 0 or node.times < 1:
+                raise illegal("stack is a number of bytes from 0, times is from 1")
+            needs(C_FRAME + node.stack, "a C frame")
+            below = dataclasses.replace(place, frame="c", room=place.room - C_FRAME - node.stack)
+        case Python():
+            needs(PYTHON_FRAME, "a Python frame")
+            below = dataclasses.replace(place, frame="python", room=place.room - PYTHON_FRAME)
+        case Stack():
+            if node.region not in REGIONS:
+                raise illegal(f"region is one of {', '.join(map(str, REGIONS))}")
+            if node.region in place.regions:
+                raise illegal("this foreign stack is in use above it")
+            needs(2 * KIB, "a switch of stacks")
+            # The change lets C switch stacks between callbacks, and restores what it finds with a
+            # Go frame above; Go's documentation has no word on it.
+            basis.add(Basis.SILENT if place.go_above else Basis.SEED)
+            below = dataclasses.replace(
+                place,
+                frame="c",
+                room=REGION - C_FRAME,
+                estimated=True,
+                regions=place.regions | {node.region},
+            )
+        case Thread():
+            below = _thread(node, place, illegal)
+        case Together():
+            for index, child in enumerate(node.body):
+                if not isinstance(child, Thread):
+                    raise illegal(f"only threads run together, {child.label} is none")
+                used = _regions(child)
+                if any(used & _regions(other) for other in node.body[:index]):
+                    raise illegal("two of its threads would run on the same foreign stack")
+        case Export():
+            if node.name not in EXPORTS:
+                raise illegal(f"name is one of {', '.join(EXPORTS)}")
+            if node.body and node.name != "callGoWithVariousStackAndGoFrame":
+                raise illegal("only callGoWithVariousStackAndGoFrame has a C side to be replaced")
+            if node.p and node.body and not any(end(child) is End.PANIC for child in node.body):
+                raise illegal("with p=1 it demands a panic below it, and none comes")
+            if not node.p and any(end(child) is End.PANIC for child in node.body):
+                raise illegal("with p=0 it does not recover, so Go must end the process")
+            claim = ESTIMATE_BELOW if place.estimated else 0
+            deep = 0 if node.name != "callGoWithVariousStackAndGoFrame" or node.body else 40_000 + GO_FRAME
+            needs(GO_FRAME + deep + RESERVE + claim, "a Go frame")
+            below = dataclasses.replace(place, frame="c", room=place.room - GO_FRAME, go_above=True)
+        case Goexit():
+            if place.frame != "go" or not place.go_made:
+                raise illegal(
+                    "only on a thread that Go made can a goroutine exit (since Go 1.24 it says so: go#68275)"
+                )
+            basis.add(Basis.SILENT)
+        case GC() | Panic() | Yield() | Traceback() | Grow() | LockThread() | Block() | Wake():
+            if place.frame != "go":
+                raise illegal("only a Go frame can do this")
+        case Signal():
+            if place.frame != "c":
+                raise illegal("only a C frame can do this")
+            if node.name not in SIGNALS:
+                raise illegal(f"name is one of {', '.join(SIGNALS)}")
+            if needs_switch := _lacks_switch(node.name, place.on):
+                raise illegal(f"it ends a process that has not turned {needs_switch!r} on")
+            # Without an alternate stack the handler runs on this one.
+            needs(4 * KIB + RESERVE + ESTIMATE_BELOW, "a signal handler")
+        case Setrlimit():
+            if place.frame != "c":
+                raise illegal("only a C frame can do this")
+            basis.add(Basis.SILENT)
+        case _:
+            raise illegal("this is no node of a call tree")
+    if not isinstance(node, FRAMES) and node.children():
+        raise illegal("a leaf has no body")
+    if isinstance(node, Go | Thread):
+        if any(end(child) is End.EXIT for child in node.deferred):
+            raise illegal("a deferred function must not exit the goroutine that it is to clean up for")
+        if body_end(node.body) is End.EXIT and body_end(node.deferred) is End.PANIC:
+            raise illegal("a deferred function must not panic while the goroutine exits")
+    for index, child in enumerate(node.children()):
+        _check_node(child, below, basis, f"{path}.{index}")
+
+
+def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
+    smallest = SMALLEST_PYTHON_STACK if node.kind == "python" else SMALLEST_STACK
+    if node.kind not in ("native", "python", "memory", "go"):
+        raise illegal("kind is one of native, python, memory, go")
+    if node.kind == "go":
+        if place.frame != "go":
+            raise illegal("only a Go frame makes a thread of Go's")
+        if node.stack:
+            raise illegal("Go chooses the stack of its own threads")
+    elif node.recover or node.deferred:
+        raise illegal("only a Go frame recovers and defers")
+    elif node.bytes < smallest or node.bytes % 4096:
+        raise illegal(f"a {node.kind} thread's stack is a multiple of 4096 bytes from {smallest}")
+    if (body_end(node.body) is End.PANIC and not node.recover) or body_end(node.deferred) is End.PANIC:
+        raise illegal("a panic would leave this thread with no recover above it, so Go must end the process")
+    return _Place(
+        frame={"go": "go", "python": "python"}.get(node.kind, "c"),
+        # 4 KiB: pthread's own block and, for Python, the thread's first interpreter frames.
+        room=node.bytes - 4 * KIB - (PYTHON_FRAME if node.kind == "python" else 0),
+        # Go knows its own threads' stacks.
+        estimated=place.estimated and node.kind != "go",
+        on=place.on,
+        regions=place.regions,
+        go_above=node.kind == "go",
+        go_made=node.kind == "go",
+    )
+
+
+def _regions(node: Node) -> frozenset[int]:
+    own = frozenset({node.region}) if isinstance(node, Stack) else frozenset()
+    return own.union(*(_regions(child) for child in node.children()))
+
+
+def _crossed(node: Node) -> Iterator[Node]:
+    """Python frames that a panic crosses."""
+    if isinstance(node, Python) and any(
+        end(child) is End.PANIC or end(child) is End.EXIT for child in node.body
+    ):
+        yield node
+    for child in node.children():
+        yield from _crossed(child)
+
+
+def _check_crossing(case: Case) -> None:
+    """A panic that crosses interpreter frames leaves a thread that may run Python no more: such a
+    thread is a native one, the last of its case, and nothing follows it (measured:
+    "unknown opcode" later, and crashes of the collector on CPython 3.12 and 3.13)."""
+    last = case.trees[-1]
+    if any(list(_crossed(tree)) for tree in case.trees[:-1]):
+        raise IllegalCase("a panic crosses Python frames before the last tree: Python must not run after it")
+    if not isinstance(last, Thread) or last.kind not in ("native", "memory"):
+        raise IllegalCase(
+            "a panic crosses Python frames: wrap the last tree in Thread(..., kind='native'), which runs no"
+            " Python afterwards"
+        )
+    seen = False
+    for placed in Case(last).walk():
+        crossed = bool(list(_crossed(placed.node)))
+        if isinstance(placed.node, Python) and seen and not crossed:
+            raise IllegalCase(f"node {placed.path}: Python runs after a panic has crossed Python frames")
+        seen = seen or (isinstance(placed.node, Python) and crossed)
+
+
+def leaves_interpreter(case: Case) -> bool:
+    """Whether a panic crosses Python frames, so that the process must end without running Python."""
+    return any(True for tree in case.trees for _ in _crossed(tree))
