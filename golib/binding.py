@@ -30,6 +30,28 @@ class BindingError(Exception):
     """The library is not a bridge that this golib can drive."""
 
 
+class FieldStruct(ctypes.Structure):
+    """``struct field`` of golib.h."""
+
+    _fields_ = (("base", ctypes.c_uint32), ("size", ctypes.c_uint32), ("offset", ctypes.c_uint64))
+
+
+class RootsStruct(ctypes.Structure):
+    """``struct roots`` of golib.h: where the runtime's structures are, and what Go leaves read of g."""
+
+    _fields_ = (
+        # Offsets in g and m.
+        ("g_m", ctypes.c_uint64),
+        ("m_g0", ctypes.c_uint64),
+        ("m_curg", ctypes.c_uint64),
+        ("g_hi", ctypes.c_uint64),
+        ("g_stops", ctypes.c_uint64),  # 0: the release has no such field
+        # Offsets in the library.
+        ("sched", ctypes.c_uint64),
+        ("memstats", ctypes.c_uint64),
+    )
+
+
 class Thunk(ctypes.Structure):
     """``struct thunk`` of golib.h."""
 
@@ -77,12 +99,11 @@ class Fields:
     present: tuple[bool, ...]  # in the order of trace.FIELDS
 
     @classmethod
-    def of(cls, roots: tuple[int, int, int, int], table: Sequence[tuple[int, int, int]]) -> Fields:
-        """roots: offsets in bytes, the way to m, g0, curg and sched.  table: (base, size, offset from g, m or
-        sched) in the order of trace.FIELDS; a field that the release lacks has size 0."""
-        packed = b"".join(struct.pack("<IIQ", *entry) for entry in table)
-        whole = packed.ljust(trace.VALUES * struct.calcsize("<IIQ"), b"\0")
-        return cls(struct.pack("<4Q", *roots), whole, tuple(size > 0 for _, size, _ in table))
+    def of(cls, roots: RootsStruct, table: Sequence[tuple[int, int, int]]) -> Fields:
+        """roots: offsets in bytes.  table: (base, size, offset from the structure that the base names) in
+        the order of trace.FIELDS, bytes; a field that the release lacks has size 0."""
+        whole = (FieldStruct * trace.VALUES)(*(FieldStruct(*entry) for entry in table))
+        return cls(bytes(roots), bytes(whole), tuple(size > 0 for _, size, _ in table))
 
 
 # enum golib_kind of golib.h, in its order.
@@ -111,8 +132,8 @@ _PROTOTYPES = {
     "golib_sizes": ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint64)),
     "golib_use": ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p),
     "golib_call": ctypes.CFUNCTYPE(None, ctypes.POINTER(Thunk)),
-    "golib_record": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct), ctypes.c_int),
-    "golib_begin_thread": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
+    "golib_record_did": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct), ctypes.c_int, ctypes.c_uint64),
+    "golib_begin_thread": ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.POINTER(NodeStruct)),
     "golib_export_begin": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
     "golib_export_end": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
     "golib_signals_start": ctypes.CFUNCTYPE(None, ctypes.c_int),
@@ -250,7 +271,7 @@ class Program:
                 struct.stack, struct.times = node.stack, node.times
             case calltree.Python():
                 calls = self._from_python(node, body)
-                thunk.fn = self._callback(lambda _: self._python_frame(struct, calls))
+                thunk.fn = self._callback(lambda _: self._python_frame(struct, calls, did=1))
             case calltree.Stack():
                 struct.region_lo, struct.region_hi = self._regions[node.region]
             case calltree.Export():
@@ -294,8 +315,8 @@ class Program:
             calls = self._from_python(node, body)
 
             def run() -> None:
-                self._bridge.function("golib_begin_thread")(struct)
-                self._python_frame(struct, calls)
+                come = self._bridge.function("golib_begin_thread")(struct)
+                self._python_frame(struct, calls, did=come)
 
             def start(_: int) -> None:
                 import threading  # child.main has loaded it
@@ -328,12 +349,12 @@ class Program:
         self._keep.append(callback)
         return ctypes.cast(callback, ctypes.c_void_p).value
 
-    def _python_frame(self, struct: NodeStruct, calls: Sequence[Callable[[], None]]) -> None:
-        record = self._bridge.function("golib_record")
-        record(struct, trace.Phase.ENTERED)
+    def _python_frame(self, struct: NodeStruct, calls: Sequence[Callable[[], None]], did: int) -> None:
+        record = self._bridge.function("golib_record_did")
+        record(struct, trace.Phase.ENTERED, did)
         for call in calls:
             call()
-        record(struct, trace.Phase.LEAVING)
+        record(struct, trace.Phase.LEAVING, 0)
 
 
 # The C library, for the processes in which cases run.

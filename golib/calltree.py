@@ -18,7 +18,7 @@ from typing import Any, Literal
 KIB = 1024
 
 ESTIMATE_BELOW = 32 * KIB
-"""Bytes below SP that the runtime claims when it must guess (runtime.callbackUpdateSystemStack)."""
+"""Bytes below SP that the runtime claims when it must guess (golang/go 76a8409eb81e)."""
 ESTIMATE_ABOVE = 1 * KIB
 """Bytes above SP that it claims."""
 
@@ -231,9 +231,9 @@ class Grow(Node):
 SIGNALS = {"SIGURG": 23, "SIGUSR1": 10, "SIGPROF": 27}
 """What may be sent, with its number on Linux: Go's own preemption signal, one that reaches Go's handler
 through os/signal.Notify, and the profiler's."""
-BLOCKABLE = ("SIGUSR1",)
-"""Those of them that Go leaves blocked where C has blocked them; it unblocks the others on the thread's first
-callback, until the thread's end (runtime/signal_unix.go, blockableSig)."""
+BLOCKABLE = tuple(SIGNALS)
+"""What C may have blocked: as it pleases, Go gives the mask back on return (os/signal, "Go programs that use
+cgo or SWIG")."""
 NEEDS = {"SIGUSR1": "notify", "SIGPROF": "cpuprofile"}
 """Without this switch the signal has no handler, and ends the process."""
 
@@ -363,8 +363,8 @@ class Case:
         }
 
     def having(self, *trees: Node, **world: Any) -> Case:
-        """The case with other trees, and its world changed where a keyword says so."""
-        return Case(*trees, **{**self.world(), **world})
+        """The case with other trees, where some are given, and its world changed where a keyword says so."""
+        return Case(*(trees or self.trees), **{**self.world(), **world})
 
     def __repr__(self) -> str:
         parts = [repr(tree) for tree in self.trees]
@@ -430,4 +430,5 @@ GODEBUGS = (
     *("", "gcstoptheworld=1", "clobberfree=1", "gccheckmark=1", "asyncpreemptoff=1"),
     *("tracebackancestors=8", "gcshrinkstackoff=1"),
 )
-"""Settings of GODEBUG (runtime/extern.go) that the fuzzer gives a process."""
+"""Settings of GODEBUG (documentation of package runtime, "Environment Variables") that the fuzzer gives a
+process."""

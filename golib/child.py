@@ -30,6 +30,7 @@ class Request:
     cases: tuple[Case, ...]
     timeout: float  # seconds for each of them
     trace: str = ""  # where the execution trace goes, if the world has one on; else nowhere
+    load: int = 0  # busy processes that the server keeps beside the child
 
 
 def prepare(header: object) -> None:
@@ -90,8 +91,11 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> N
     bridge.use(memory, request.fields)
     if on:
         bridge.wait_ready()
+    limits = resource.getrlimit(resource.RLIMIT_STACK)
     for number, program in enumerate(programs):
         header.running = number  # type: ignore[attr-defined]
+        # An earlier case may have lowered it: a case's world must not depend on its place in the row.
+        resource.setrlimit(resource.RLIMIT_STACK, limits)
         if isinstance(program, Exception):
             raise program
         bridge.hide_bounds(program.case.bounds == "hidden")

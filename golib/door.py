@@ -10,9 +10,9 @@ from functools import cache
 
 from golib import binding, legality, outcome, symbols, trace
 from golib.build import Library
-from golib.calltree import Case
+from golib.calltree import C, Case, Export, Go, Node, Python, Thread, Together
 from golib.child import Request
-from golib.forkserver import ForkServer, ServerError, World
+from golib.forkserver import ForkServer, World
 from golib.outcome import Outcome
 
 DEADLINE = 20.0
@@ -26,20 +26,20 @@ class Servers:
         self._servers: dict[World, ForkServer] = {}
 
     def run(self, world: World, request: Request) -> trace.Ended:
-        """Raises ServerError; the next request then gets a new server."""
+        """Raises ServerError.  After any exception the next request gets a new server."""
         server = self._servers.get(world)
         if server is None:
             server = self._servers[world] = ForkServer(world)
         try:
             return server.run(request)
-        except ServerError:
+        except BaseException:
+            # Also of a timeout or Ctrl-C: the server still has a child, whose end would be the next answer.
             self._servers.pop(world).close()
             raise
 
     def close(self) -> None:
-        for server in self._servers.values():
-            server.close()
-        self._servers.clear()
+        while self._servers:
+            self._servers.popitem()[1].close()
 
 
 @cache
@@ -57,19 +57,26 @@ class Subject:
         self.library = library
         self._fields = fields_of(library)
 
-    def run(self, case: Case, timeout: float = DEADLINE, trace_file: str = "") -> Outcome:
+    def run(self, case: Case, timeout: float = DEADLINE, trace_file: str = "", *, load: int = 0) -> Outcome:
         """Runs the case alone in a child of its own, at most ``timeout`` seconds.  ``trace_file``: where
         the execution trace goes of a case that has it on; complete when the case comes to its end.
+        ``load``: how many busy processes compete with the child for the processors.
 
         Raises calltree.IllegalCase before anything runs, and ServerError when no child could be had.
         """
         self._check(case)
-        ended = self._children(case, (case,), timeout, trace_file)
+        ended = self._children((case,), timeout, trace_file, load)
         return outcome.judge(case, ended, self.library.layout.stack_guard)
 
-    def run_in_a_row(self, cases: Sequence[Case], timeout: float = DEADLINE) -> list[Outcome]:
+    def run_in_a_row(
+        self, cases: Sequence[Case], timeout: float = DEADLINE, *, load: int = 0
+    ) -> list[Outcome]:
         """Runs cases of one world one after the other, in as few children as they leave alive: a death
         costs only the case that died.  For searching: the verdict that counts is ``run``'s.
+
+        The cases share the main thread, which keeps what its first callback found out.  A case that is
+        about this callback (``first_matters``) belongs first in its row: further back it tests less.
+        ``timeout`` and ``load`` are as for ``run``, the timeout for each case.
 
         Raises as ``run`` does, and ValueError when the cases are not of one world.
         """
@@ -80,7 +87,7 @@ class Subject:
                 raise ValueError(f"{case!r} is not of the world of {cases[0]!r}")
         while len(outcomes) < len(cases):
             rest = tuple(cases[len(outcomes) :])
-            ended = self._children(rest[0], rest, timeout)
+            ended = self._children(rest, timeout, "", load)
             outcomes += outcome.judge_row(rest, ended, self.library.layout.stack_guard)
         return outcomes
 
@@ -92,14 +99,12 @@ class Subject:
                 f"this is {self.library.flavour!r}"
             )
 
-    def _children(
-        self, first: Case, cases: tuple[Case, ...], timeout: float, trace_file: str = ""
-    ) -> trace.Ended:
-        request = Request(str(self.library.path), self._fields, cases, timeout, trace_file)
-        ended = servers().run(World.of(first), request)
-        if ended.stacks:
+    def _children(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> trace.Ended:
+        request = Request(str(self.library.path), self._fields, cases, timeout, trace_file, load)
+        ended = servers().run(World.of(cases[0]), request)
+        if ended.samples:
             before, mark, after = ended.stderr.partition(trace.OUT_OF_TIME)
-            stacks = symbols.text(self.library.path, ended.stacks)
+            stacks = symbols.text(self.library.path, ended.samples)
             ended = dataclasses.replace(ended, stderr=before + mark + stacks + after)
         return ended
 
@@ -112,7 +117,25 @@ def flavour(case: Case) -> str:
 def setting(case: Case) -> tuple[object, ...]:
     """What cases must share to run in a row in one child, and whether one may at all."""
     alone = id(case) if legality.leaves_interpreter(case) else 0
-    return flavour(case), World.of(case), case.on, case.signals, case.blocked, alone
+    # The bounds, not the flavour that they need: what the main thread has been told once is cached, and a
+    # later case whose bounds are hidden would not have to do without.
+    return case.bounds, World.of(case), case.on, case.signals, case.blocked, alone
+
+
+def first_matters(case: Case) -> bool:
+    """Whether the case shows something that only the first case of a child can show: the main thread's first
+    callback lies on another stack than the thread's own, or comes after a switch of stacks, a thread, a
+    signal or a new limit on that thread."""
+    special = False
+    waiting: list[Node] = [*reversed(case.trees)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Go | Export):
+            return special
+        special = special or not isinstance(node, C | Python)
+        if not isinstance(node, Thread | Together):  # what they run, they run on other threads
+            waiting += reversed(node.body)
+    return False
 
 
 def fields_of(library: Library) -> binding.Fields:
@@ -122,5 +145,14 @@ def fields_of(library: Library) -> binding.Fields:
     for _, base, key in trace.FIELDS:
         field = layout.get(key)
         table.append((int(base), field.size, field.offset) if field else (int(base), 0, 0))
-    to_m, to_g0, to_curg = (layout[key].offset for key in ("g.m", "m.g0", "m.curg"))
-    return binding.Fields.of((to_m, to_g0, to_curg, library.layout.sched), table)
+    stops = layout.get("g.trackingSeq")
+    roots = binding.RootsStruct(
+        g_m=layout["g.m"].offset,
+        m_g0=layout["m.g0"].offset,
+        m_curg=layout["m.curg"].offset,
+        g_hi=layout["g.stack.hi"].offset,
+        g_stops=stops.offset if stops else 0,
+        sched=library.layout.sched,
+        memstats=library.layout.memstats,
+    )
+    return binding.Fields.of(roots, table)

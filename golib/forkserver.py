@@ -5,6 +5,9 @@ drains the child's stderr, watches the clock, and reports how the child ended.  
 beside each pytest process for each exec-time world (GODEBUG, RLIMIT_STACK: Go and the kernel read
 them at exec), started when first needed.  When the pytest process goes, by whatever death, the
 server reads end-of-file, kills the child it is watching, and goes too.
+
+Requests are numbered, and an answer has the number of its request: where an exception has come between
+the two, the late answer is never taken for that of the next request.
 """
 
 from __future__ import annotations
@@ -21,15 +24,22 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from golib import binding, calltree, child, trace
 
+SAMPLES = 5
+"""How often a hung child is looked at: once shows where it is, several times whether it moves."""
+PAUSE = 0.03
+"""Seconds between two looks: long for a thread that runs, short beside any timeout."""
 GRACE = 3.0
 """Seconds that a hung child has, after SIGSEGV, to print its goroutines."""
 HEAD, TAIL = 48 * 1024, 80 * 1024
 """Bytes of a child's stderr that are kept: from its beginning and from its end."""
+PATIENCE = 5.0
+"""Seconds that a server has to kill its child and go; a thousand times what it takes."""
 ATTEMPTS = 5
 """Starts of a server until the kernel leaves room above the main thread's stack."""
 
@@ -75,8 +85,13 @@ class ForkServer:
                     start_new_session=True,
                 )
             os.close(memfd)
-            answer = _receive(self._socket)
-            if answer == "ready":
+            self._number = 0
+            try:
+                answer = self._answer()
+            except BaseException:
+                self.close()
+                raise
+            if answer == READY:
                 return
             self.close()
             if answer is None or attempt == ATTEMPTS - 1:
@@ -87,19 +102,45 @@ class ForkServer:
         return self._process.pid
 
     def run(self, request: child.Request) -> trace.Ended:
-        """Runs the request's cases in one child.  Raises ServerError when the server is gone."""
+        """Runs the request's cases in one child.
+
+        Raises ServerError when the server is gone, when it could not run them, and when an exception has
+        left the answer of an earlier request behind: then close it, and take another.
+        """
+        self._number += 1
         self._memory.begin()
-        _send(self._socket, request)
-        answer = _receive(self._socket)
+        _send(self._socket, self._number, request)
+        answer = self._answer()
         if answer is None:
             raise ServerError(f"the fork server for {self.world} died")
-        status, stderr, timed_out, stacks = answer
+        if isinstance(answer, str):
+            raise ServerError(f"the fork server for {self.world} could not run its cases: {answer}")
+        status, stderr, timed_out, samples = answer
         record = self._memory.read(request.fields.present)
-        return trace.Ended(status, stderr, timed_out, record, stacks)
+        return trace.Ended(status, stderr, timed_out, record, samples)
+
+    def _answer(self) -> Any:
+        """To the last request, or None when the server is gone."""
+        message = _receive(self._socket)
+        if message is None:
+            return None
+        number, data = message
+        if number != self._number:
+            raise ServerError(
+                f"the fork server for {self.world} answered request {number} and not {self._number}, after"
+                " an exception in the midst of a request; close the server then, and start another"
+            )
+        return pickle.loads(data)
 
     def close(self) -> None:
-        """Ends the server; returns when it is gone."""
+        """Ends the server and its child; returns when the server is gone, after PATIENCE seconds at most."""
         self._socket.close()
+        pidfd = os.pidfd_open(self.pid)
+        try:
+            if not select.select([pidfd], [], [], PATIENCE)[0]:
+                self._process.kill()  # the kernel kills its child then: binding.die_with_parent
+        finally:
+            os.close(pidfd)
         self._process.wait()
         self._memory.close()
 
@@ -119,19 +160,26 @@ def _environment(world: World) -> dict[str, str]:
     return environment
 
 
-def _send(to: socket.socket, what: object) -> None:
+READY = "ready"
+"""A server's answer to its start."""
+_HEADER = struct.Struct("<QQ")
+"""Before each message: the number of its request, and its size in bytes."""
+
+
+def _send(to: socket.socket, number: int, what: object) -> None:
     data = pickle.dumps(what)
     with contextlib.suppress(BrokenPipeError):  # who sent it finds out when it reads the answer
-        to.sendall(struct.pack("<Q", len(data)) + data)
+        to.sendall(_HEADER.pack(number, len(data)) + data)
 
 
-def _receive(source: socket.socket) -> Any:
-    """The next message, or None at end-of-file."""
-    header = _exactly(source, 8)
+def _receive(source: socket.socket) -> tuple[int, bytes] | None:
+    """The next message's number and pickle, or None at end-of-file."""
+    header = _exactly(source, _HEADER.size)
     if header is None:
         return None
-    data = _exactly(source, struct.unpack("<Q", header)[0])
-    return None if data is None else pickle.loads(data)
+    number, size = _HEADER.unpack(header)
+    data = _exactly(source, size)
+    return None if data is None else (number, data)
 
 
 def _exactly(source: socket.socket, size: int) -> bytes | None:
@@ -154,30 +202,88 @@ def _serve(parent: socket.socket, memfd: int) -> NoReturn:
     binding.adopt_orphans()
     memory = trace.Memory(memfd)
     os.close(memfd)
-    server = os.getpid()
-    address = ctypes.addressof(memory.header)
     child.prepare(memory.header)
     try:
         regions = binding.reserve_regions()
     except binding.BindingError as error:
-        _send(parent, str(error))
+        _send(parent, 0, str(error))
         sys.exit(1)
-    _send(parent, "ready")
+    _send(parent, 0, READY)
     gc.freeze()  # a collection writes to all that it looks at: not to what children share with us
-    while (request := _receive(parent)) is not None:
-        programs = child.compiled(request, regions)
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            parent.close()
-            os.close(reading)
-            os.dup2(writing, 1)
-            os.dup2(writing, 2)
-            os.close(writing)
-            child.main(request, programs, address, memory.header, server)
-        os.close(writing)
-        _send(parent, _watch(parent, pid, reading, request, memory))
+    while (message := _receive(parent)) is not None:
+        number, data = message
+        answer: Answer | str
+        try:
+            answer = _run(parent, pickle.loads(data), regions, memory)
+        except Exception as error:
+            answer = f"{type(error).__name__}: {error}"
+        _send(parent, number, answer)
     sys.exit(0)
+
+
+Sample = tuple[tuple[int, tuple[int, ...]], ...]
+Answer = tuple[int, str, bool, tuple[Sample, ...]]
+"""What ``trace.Ended`` has, but for the record: status, stderr, timed_out, samples."""
+
+
+def _run(
+    parent: socket.socket,
+    request: child.Request,
+    regions: Mapping[int, tuple[int, int]],
+    memory: trace.Memory,
+) -> Answer:
+    """Runs the request's cases in one child.  Leaves no process and no descriptor, whatever happens."""
+    server, address = os.getpid(), ctypes.addressof(memory.header)
+    programs = child.compiled(request, regions)
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(_end_orphans)
+        for _ in range(request.load):
+            at_the_end.callback(_end, _busy(server))
+        reading, writing = os.pipe()
+        at_the_end.callback(os.close, reading)
+        try:
+            pid = _fork()
+            if pid == 0:
+                try:
+                    parent.close()
+                    os.close(reading)
+                    os.dup2(writing, 1)
+                    os.dup2(writing, 2)
+                    os.close(writing)
+                    child.main(request, programs, address, memory.header, server)
+                finally:  # a child must never come to what the server does next
+                    os._exit(trace.HARNESS_STATUS)
+        finally:
+            os.close(writing)
+        pidfd = os.pidfd_open(pid)
+        at_the_end.callback(os.close, pidfd)
+        return _watch(parent, pid, pidfd, reading, request, memory)
+
+
+def _fork() -> int:
+    try:
+        return os.fork()
+    except OSError as error:
+        why = f"{error.strerror}: see how many processes and how much memory there may be (ulimit -u, -v)"
+        raise OSError(error.errno, f"no process could be forked: {why}") from error
+
+
+def _busy(server: int) -> int:
+    """A process that does nothing but use a processor: its pid."""
+    pid = _fork()
+    if pid == 0:
+        try:
+            binding.die_with_parent()
+            while os.getppid() == server:
+                pass
+        finally:
+            os._exit(0)
+    return pid
+
+
+def _end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 class _Output:
@@ -222,16 +328,15 @@ class _Output:
 
 
 def _watch(
-    parent: socket.socket, pid: int, reading: int, request: child.Request, memory: trace.Memory
-) -> tuple[int, str, bool, tuple[tuple[int, tuple[int, ...]], ...]]:
+    parent: socket.socket, pid: int, pidfd: int, reading: int, request: child.Request, memory: trace.Memory
+) -> Answer:
     """Waits for the child's end, and leaves nothing of its process group behind.
 
     Each of its cases has the request's timeout; the header says how many have come to their end.
     """
     timeout = request.timeout
-    stacks: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    samples: tuple[Sample, ...] = ()
     output = _Output(reading)
-    pidfd = os.pidfd_open(pid)
     poller = select.poll()
     for fd in (reading, pidfd, parent.fileno()):
         poller.register(fd, select.POLLIN)
@@ -250,7 +355,6 @@ def _watch(
             # A request never comes before the last one is answered: our parent is gone.
             _kill(pid)
             os.waitpid(pid, 0)
-            _end_orphans()
             sys.exit(0)
         if not timed_out and memory.header.finished > finished:
             finished = memory.header.finished
@@ -261,23 +365,31 @@ def _watch(
                 select.select([pidfd], [], [])  # SIGKILL leaves nothing to wait for but the end
                 break
             timed_out = True
-            deadline += GRACE
+            samples = _samples(pid, pidfd, request.library)
+            deadline = time.monotonic() + GRACE
             output.drain()
             output.add(trace.OUT_OF_TIME.encode())
-            stacks = _stacks(pid, request.library)
             # Go prints all goroutines and dies. Not SIGQUIT: a c-shared library does not ask for it
             # (runtime/signal_unix.go, sigInstallGoHandler), and the child would die without a word.
             os.kill(pid, signal.SIGSEGV)
-    os.close(pidfd)
     _kill(pid)  # its own group: whatever it left running
     _, status = os.waitpid(pid, 0)
-    _end_orphans()
     output.drain()
-    os.close(reading)
-    return status, output.text(), timed_out, stacks
+    return status, output.text(), timed_out, samples
 
 
-def _stacks(pid: int, library: str) -> tuple[tuple[int, tuple[int, ...]], ...]:
+def _samples(pid: int, pidfd: int, library: str) -> tuple[Sample, ...]:
+    """What a hung child's threads are doing, again and again until it ends: as often as it was seen."""
+    samples = []
+    for number in range(SAMPLES):
+        if number and select.select([pidfd], [], [], PAUSE)[0]:
+            break
+        if sample := _stacks(pid, library):
+            samples.append(sample)
+    return tuple(samples)
+
+
+def _stacks(pid: int, library: str) -> Sample:
     """What each thread of a hung child is doing, where the kernel lets us look."""
     try:
         with open(f"/proc/{pid}/maps") as maps:  # noqa: PTH123

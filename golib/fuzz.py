@@ -6,9 +6,11 @@ them runs, so that they depend on the seed alone and not on what an earlier one 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -22,8 +24,8 @@ import hypothesis
 
 from golib import calltree, known, legality, reduce, report
 from golib.calltree import Case
-from golib.door import Subject, flavour, setting
-from golib.known import KnownIssue
+from golib.door import Subject, first_matters, flavour, setting
+from golib.known import KnownIssue, Verdict
 from golib.outcome import Outcome, Signature
 from golib.strategies import cases
 
@@ -41,7 +43,23 @@ RUNS = 1500
 SECONDS = 40.0
 """That looking into one fault may take: a death of Go's can take five seconds."""
 RETRIES = 20
-"""Runs alone of a suspect, until one fails: what shows less often than once in twenty is left alone."""
+"""Runs alone of a suspect, until one fails: what shows less often than once in twenty is not reduced."""
+AGAIN = 20
+"""Runs of each kind, as it stood and under load, of what did not show again alone."""
+LOAD = 2 * len(os.sched_getaffinity(0))
+"""Busy processes beside a child that runs under load: the kernel then takes each thread off its processor in
+the midst of things."""
+RARE_AGAIN = 4
+"""Runs again of a case that showed a known issue which shows seldom."""
+RARE_MOST = 3
+"""Of those, how many show it before its rate does not explain it: at the highest rate of the list, 0.1, that
+many show once in 270 times."""
+RARE_DEADLINE = 5.0
+"""Seconds for each of those: a rare issue is a hang as a rule, and the cases take a few tenths of one."""
+RARE_SHARE = 1 / 3
+"""Of the cases of a row: more that show one rare issue are looked into."""
+RARE_LOOKED_INTO = 2
+"""Cases of such a row that are run again."""
 
 
 def generate(count: int, seed: str) -> list[Case]:
@@ -87,9 +105,14 @@ class Finding:
     case: Case
     outcome: Outcome
     rate: float
-    """How often the case shows it, alone in a child: 1.0 always."""
+    """How often the case shows it, alone in a child: 1.0 always.  Of what the case did not show again by
+    itself: how often it showed in all runs that looked for it, the first among them."""
     count: int
     """Of the cases that showed it in the search."""
+    note: str = ""
+    """What ``rate`` is made of, where that is not the case alone."""
+    ran: Case | None = None
+    """All that its child had run when it was first seen, where it did not show again by itself."""
 
 
 @dataclass
@@ -102,8 +125,93 @@ class Search:
     findings: list[Finding] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Known issues, and how many cases showed each."""
-    unconfirmed: dict[Signature, Case] = field(default_factory=dict)
-    """What showed in a row and neither alone nor behind its prefix."""
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    """A case of a row that showed something."""
+
+    case: Case
+    row: tuple[Case, ...]
+    """What its child ran, one after the other, up to and with the case."""
+    evidence: Outcome
+    """The outcome as that of one case, which has grown by all that its child ran: with the whole trace."""
+
+    @classmethod
+    def of(cls, row: Sequence[Case], outcomes: Sequence[Outcome], number: int) -> _Sighting:
+        """The case with that number.  An earlier one may have ended its child: then a new one began."""
+        outcome = outcomes[number]
+        first, trees = number, len(outcome.case.trees)
+        while trees < len(outcome.ran.trees):
+            first -= 1
+            trees += len(row[first].trees)
+        events = tuple(event for one in outcomes[first : number + 1] for event in one.events)
+        evidence = dataclasses.replace(outcome, case=outcome.ran, events=events)
+        return cls(outcome.case, tuple(row[first : number + 1]), evidence)
+
+
+@dataclass
+class _Tally:
+    """The runs that looked for one fault."""
+
+    runs: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    """Whether each showed it, by the way in which it was run."""
+    seen: list[Outcome] = field(default_factory=list)
+
+    def add(self, way: str, outcomes: Sequence[Outcome | None]) -> None:
+        """``None`` is a run that did not show it."""
+        self.runs[way] += [outcome is not None for outcome in outcomes]
+        self.seen += [outcome for outcome in outcomes if outcome is not None]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How often it was seen, in how many runs."""
+        runs = [shown for one_way in self.runs.values() for shown in one_way]
+        return sum(runs), len(runs)
+
+    def __str__(self) -> str:
+        shown, runs = self.counts
+        ways = ", ".join(f"{way} in {sum(one)} of {len(one)}" for way, one in self.runs.items())
+        return f"seen in {shown} of {runs} runs: {ways}"
+
+
+@dataclass(frozen=True)
+class Often:
+    """A known issue that shows more often than its rate explains."""
+
+    issue: KnownIssue
+    shown: int
+    runs: int
+    outcome: Outcome
+    """One that shows it."""
+
+    def __str__(self) -> str:
+        return (
+            f"it showed {self.issue.id} in {self.shown} of {self.runs} runs; "
+            f"the list says at a rate of {self.issue.rate:g}"
+        )
+
+
+def too_often(
+    names: Iterable[str], run: Callable[[], Outcome], version: str, issues: Sequence[KnownIssue]
+) -> Often | None:
+    """Whether a case that showed the named issues shows one of them too often for its rate.
+
+    ``run()`` runs the case again; it is called RARE_AGAIN times at the most, and not at all where each of
+    the issues shows always.
+    """
+    rare = {issue.id: issue for issue in issues if issue.rate < 1 and issue.id in set(names)}
+    shown = dict.fromkeys(rare, 0)
+    for runs in range(1, RARE_AGAIN + 1):
+        if max(shown.values(), default=-RARE_AGAIN) + RARE_AGAIN - runs + 1 < RARE_MOST:
+            return None
+        outcome = run()
+        verdict = known.verdict(outcome, version, issues)
+        for name in rare.keys() & set(verdict.issues):
+            shown[name] += 1
+            if shown[name] == RARE_MOST:
+                return Often(rare[name], shown[name] + 1, runs + 1, outcome)
+    return None
 
 
 class Fuzzer:
@@ -126,38 +234,65 @@ class Fuzzer:
     def search(self, drawn: Sequence[Case]) -> Search:
         """Runs all of them, and looks into each fault that no known issue covers."""
         search = Search()
-        suspects: dict[Signature, list[tuple[Case, Case]]] = defaultdict(list)
+        suspects: dict[Signature, list[_Sighting]] = defaultdict(list)
         for row in rows(drawn):
             outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout)
-            for number, outcome in enumerate(outcomes):
+            verdicts = [known.verdict(outcome, self._version, self._issues) for outcome in outcomes]
+            for number, verdict in enumerate(verdicts):
                 search.ran += 1
-                signature = self._fault(outcome, search)
-                if signature is not None:
+                for issue in verdict.issues:
+                    search.known[issue] += 1
+                if verdict.status == "failed":
                     search.first = search.first or search.ran
-                    grown = outcome.case.having(*(tree for case in row[: number + 1] for tree in case.trees))
-                    suspects[signature].append((outcome.case, grown))
+                    suspects[verdict.signature].append(_Sighting.of(row, outcomes, number))
+            self._hold_against_rates(outcomes, verdicts, search)
         for signature, found in suspects.items():
             self._look_into(signature, found, search)
         return search
 
-    def _fault(self, outcome: Outcome, search: Search) -> Signature | None:
-        """The outcome's first fault that is not known."""
-        verdict = known.verdict(outcome, self._version, self._issues)
-        for issue in verdict.issues:
-            search.known[issue] += 1
-        return verdict.signature if verdict.status == "failed" else None
+    def _hold_against_rates(
+        self, outcomes: Sequence[Outcome], verdicts: Sequence[Verdict], search: Search
+    ) -> None:
+        """Looks into a known issue that shows seldom and was shown by many cases of one row."""
+        for issue in self._issues:
+            showing = [
+                (outcome, verdict)
+                for outcome, verdict in zip(outcomes, verdicts, strict=True)
+                if verdict.status == "known" and issue.id in verdict.issues
+            ]
+            if issue.rate == 1 or len(showing) <= RARE_SHARE * len(outcomes):
+                continue
+            for outcome, verdict in showing[:RARE_LOOKED_INTO]:
+                if any(finding.signature == verdict.signature for finding in search.findings):
+                    break
+                case = outcome.case
+                again = partial(self._subject(flavour(case)).run, case, min(self._timeout, RARE_DEADLINE))
+                often = too_often([issue.id], again, self._version, self._issues)
+                if often is not None:
+                    rate = often.shown / often.runs
+                    search.findings.append(
+                        Finding(verdict.signature, case, often.outcome, rate, len(showing), str(often))
+                    )
 
-    def _look_into(self, signature: Signature, found: list[tuple[Case, Case]], search: Search) -> None:
-        found.sort(key=lambda pair: pair[0].size())
+    def _look_into(self, signature: Signature, found: list[_Sighting], search: Search) -> None:
+        found.sort(key=lambda sighting: sighting.case.size())
+        first = found[0]
         self._until = time.monotonic() + SECONDS
         # What Go prints of a death may be cut short, where another thread dies meanwhile.
         cut_short = signature.kind == "fatal" and not signature.frames
-        if cut_short and (issues := self._known_alike(found[0][0], signature)):
+        if cut_short and (issues := self._known_alike(first.case, signature)):
             for issue in issues:
                 search.known[issue] += len(found)
             return
-        for case in [pair[0] for pair in found[:SUSPECTS]] + [found[0][1]]:
-            rate = self._rate(case, signature)
+        suspects = [("alone", sighting.case) for sighting in found[:SUSPECTS]]
+        if len(first.row) > 1:
+            suspects.append(("grown to one case", first.evidence.case))
+        tally = _Tally()
+        tally.runs["in the search"].append(True)
+        for way, case in suspects:
+            runs = self._runs(case, signature)
+            tally.add(way, runs)
+            rate = _rate(runs)
             if not rate:
                 continue
             shows = partial(self._shows, signature=signature, rate=rate)
@@ -169,10 +304,42 @@ class Fuzzer:
             # The whole signature may have become another on the way; this is the one of the case kept.
             kept = known.verdict(outcome, self._version, self._issues).signature
             if all(other.signature != kept for other in search.findings):
-                rate = self._rate(smallest, kept)
+                rate = _rate(self._runs(smallest, kept))
                 search.findings.append(Finding(kept, smallest, outcome, rate, len(found)))
             return
-        search.unconfirmed[signature] = found[0][0]
+        self._run_as_it_stood(signature, first, tally)
+        outcome = min(tally.seen, key=lambda seen: seen.case.size(), default=first.evidence)
+        kept = known.verdict(outcome, self._version, self._issues).signature
+        if all(other.signature != kept for other in search.findings):
+            shown, runs_in_all = tally.counts
+            search.findings.append(
+                Finding(
+                    *(kept, outcome.case, outcome, shown / runs_in_all, len(found)),
+                    note=str(tally),
+                    ran=first.evidence.case,
+                )
+            )
+
+    def _run_as_it_stood(self, signature: Signature, first: _Sighting, tally: _Tally) -> None:
+        """What showed in a row and not by itself: the row again, and all again on a busy machine."""
+        ways = (
+            ("as it stood", first.row, 0),
+            ("alone under load", (first.case,), LOAD),
+            ("as it stood under load", first.row, LOAD),
+        )
+        until = time.monotonic() + SECONDS
+        for _ in range(AGAIN):
+            for way, row, load in ways:
+                if time.monotonic() > until:
+                    return
+                tally.add(way, [self._once_in_a_row(row, signature, load)])
+
+    def _once_in_a_row(self, row: Sequence[Case], signature: Signature, load: int) -> Outcome | None:
+        outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout, load=load)
+        for number, outcome in enumerate(outcomes):
+            if self._is(outcome, signature):
+                return _Sighting.of(row, outcomes, number).evidence
+        return None
 
     def _known_alike(self, case: Case, signature: Signature) -> tuple[str, ...]:
         """The known issues that the case shows in the same words, which then say where it was."""
@@ -187,14 +354,14 @@ class Fuzzer:
                 return verdict.issues
         return ()
 
-    def _rate(self, case: Case, signature: Signature) -> float:
-        """How often the case shows the fault alone: twice in a row is always, else of RETRIES runs."""
-        runs = [self._once(case, signature) is not None for _ in range(2)]
+    def _runs(self, case: Case, signature: Signature) -> list[Outcome | None]:
+        """What the case comes to alone, with None where that is not the fault: twice, and RETRIES times
+        where that is not always the fault."""
+        runs = [self._once(case, signature) for _ in range(2)]
         if all(runs):
-            return 1.0
+            return runs
         retries = HANG_RETRIES if signature.kind == "hang" else RETRIES
-        runs += [self._once(case, signature) is not None for _ in range(retries - 2)]
-        return sum(runs) / len(runs)
+        return runs + [self._once(case, signature) for _ in range(retries - 2)]
 
     def _shows(self, case: Case, signature: Signature, rate: float) -> Outcome | None:
         """An outcome with the fault, from as many runs as make it likely."""
@@ -208,9 +375,15 @@ class Fuzzer:
 
     def _once(self, case: Case, signature: Signature) -> Outcome | None:
         outcome = self._subject(flavour(case)).run(case, self._timeout)
+        return outcome if self._is(outcome, signature) else None
+
+    def _is(self, outcome: Outcome, signature: Signature) -> bool:
         verdict = known.verdict(outcome, self._version, self._issues)
-        same = verdict.status == "failed" and verdict.signature.same_fault(signature)
-        return outcome if same else None
+        return verdict.status == "failed" and verdict.signature.same_fault(signature)
+
+
+def _rate(runs: Sequence[Outcome | None]) -> float:
+    return sum(outcome is not None for outcome in runs) / len(runs)
 
 
 def attempts(rate: float) -> int:
@@ -219,13 +392,14 @@ def attempts(rate: float) -> int:
 
 
 def rows(drawn: Sequence[Case]) -> list[list[Case]]:
-    """The cases in rows that one child can run, each of one world; order is kept within a world."""
+    """The cases in rows that one child can run, each of one world; order is kept within a world.  What only
+    a child's first case can show begins a row."""
     made: list[list[Case]] = []
     filling: dict[tuple[object, ...], list[Case]] = {}
     for case in drawn:
         world = setting(case)
         row = filling.get(world)
-        if row is None or len(row) >= ROW:
+        if row is None or len(row) >= ROW or first_matters(case):
             row = filling[world] = []
             made.append(row)
         row.append(case)
@@ -235,12 +409,15 @@ def rows(drawn: Sequence[Case]) -> list[list[Case]]:
 class Failures:
     """Failures as files: each distinct signature once, with its smallest case.
 
-    One JSON file a signature: ``{"schema": 1, "toolchain", "signature", "count", "rate", "case", "repr",
-    "headline", "ended", "trace": [...], "stderr"}``.
+    One JSON file a signature: ``{"schema": 1, "toolchain", "signature", "count", "rate", "note", "case",
+    "ran", "repr", "headline", "ended", "trace": [...], "stderr"}``; ``ran`` is null or a case, see
+    ``Finding``.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.unreadable: dict[Path, str] = {}
+        """Files that are no kept failure (any more), and why."""
 
     def keep(self, finding: Finding, toolchain: str) -> Path:
         """Adds to what is there: counts add up, the smaller case stays."""
@@ -248,7 +425,7 @@ class Failures:
         name = hashlib.sha256(f"{toolchain} {finding.signature}".encode()).hexdigest()[:16]
         path = self.folder / f"{finding.signature.kind}-{name}.json"
         with filelock.FileLock(self.folder / ".lock"):
-            before = self._read(path)
+            before = self._read(path) if path.exists() else None
             data = _as_json(finding, toolchain)
             if before is not None:
                 if Case.from_json(before["case"]).size() < finding.case.size():
@@ -258,17 +435,24 @@ class Failures:
         return path
 
     def cases(self, toolchain: str) -> list[Case]:
-        """What failed before on this toolchain, in the order of file names."""
+        """What failed before on this toolchain, in the order of file names.  What cannot be read is in
+        ``unreadable`` then."""
         kept = (self._read(path) for path in sorted(self.folder.glob("*.json")))
         return [Case.from_json(data["case"]) for data in kept if data and data["toolchain"] == toolchain]
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         try:
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(data, dict) or not {"case", "count", "toolchain"} <= data.keys():
+                raise ValueError("it is no JSON object with a case, a count and a toolchain")
             legality.check(Case.from_json(data["case"]))
-        except (OSError, ValueError, KeyError):
-            return None
-        return data
+        except OSError as error:
+            self.unreadable[path] = error.strerror or str(error)
+        except ValueError as error:
+            self.unreadable[path] = str(error)
+        else:
+            return data
+        return None
 
 
 def _as_json(finding: Finding, toolchain: str) -> dict[str, Any]:
@@ -279,7 +463,9 @@ def _as_json(finding: Finding, toolchain: str) -> dict[str, Any]:
         "signature": str(finding.signature),
         "count": finding.count,
         "rate": finding.rate,
+        "note": finding.note,
         "case": finding.case.to_json(),
+        "ran": finding.ran.to_json() if finding.ran else None,
         "repr": repr(finding.case),
         "headline": outcome.headline,
         "ended": outcome.ended,

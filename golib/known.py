@@ -1,28 +1,212 @@
-"""Faults with an id: which failure is one of them, on which releases.
+"""Faults with an id: what each is, and which outcomes it explains.
 
-``known_issues.toml`` is the list; a test proves it (tests/runtime/test_known_issues.py): inside an
-entry's ranges its proof case shows the fault, outside it does not.
+``known_issues.toml`` is the list.  An outcome is known only where every part of it, its end and each of its
+divergences, is explained by an issue that the release has and whose cause stands in the case; what is left
+over is a failure.  Tests prove the list: inside an entry's ranges its proof shows the fault and outside it
+does not (tests/runtime/test_known_issues.py), its controls and its proof without a part of the cause do not
+show it (tests/runtime/test_found.py), and it hides nothing that it does not list (tests/framework/test_known.py).
 """
 
 from __future__ import annotations
 
+import ast
+import operator
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from golib import calltree, legality
+from golib.calltree import NODES, Case, Export, Go, Node, Thread
 from golib.outcome import Kind, Outcome, Signature
 from golib.toolchain import version_key
 
 FILE = Path(__file__).with_name("known_issues.toml")
 
+EFFECTS = ("crash", "hang", "corruption", "slow", "silent")
+"""What a fault does to users, the worst first: the process dies, hangs, goes on with wrong data, is slow, or
+nothing that they can see yet."""
+
 
 class KnownIssueError(ValueError):
     """The list does not say what it must: names the entry and the rule."""
+
+
+# The cause: a pattern of nodes and world.
+
+_OPERATORS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+}
+Test = tuple[str, Callable[[Any, Any], bool], Any]
+
+
+@dataclass(frozen=True)
+class Kindly:
+    """One alternative of an element: a kind of node, and what its properties are."""
+
+    kind: type[Node]
+    tests: tuple[Test, ...]
+
+    def fits(self, node: Node) -> bool:
+        return isinstance(node, self.kind) and all(
+            compare(getattr(node, name), value) for name, compare, value in self.tests
+        )
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What a case must contain: a chain of nodes, each somewhere below the one before and on its thread (a
+    Thread that stands in the chain begins another), in a world.
+
+    In text: ``Go(recover == True) > Stack(region > 0) > Panic | Export(name == 'GoF', p == 1)``.
+    """
+
+    text: str
+    chain: tuple[tuple[Kindly, ...], ...]
+    first: bool = False
+    """The last of the chain is the first callback of its thread."""
+    bounds: tuple[str, ...] = ()
+    on: tuple[str, ...] = ()
+    """All of these are turned on."""
+    signals: bool = False
+    """Some signal arrives all the time."""
+    blocked: tuple[str, ...] = ()
+
+    def found_in(self, case: Case) -> tuple[int, ...] | None:
+        """The numbers of the nodes by which the case contains it, or None."""
+        world = (
+            (not self.bounds or case.bounds in self.bounds)
+            and set(self.on) <= set(case.on)
+            and (bool(case.signals) or not self.signals)
+            and (not self.blocked or case.blocked in self.blocked)
+        )
+        return next(_chains(self, case), None) if world else None
+
+
+def _chains(cause: Cause, case: Case) -> Iterator[tuple[int, ...]]:
+    placed = list(case.walk())
+    if not cause.chain:
+        yield ()
+        return
+    firsts = _first_callbacks(case) if cause.first else None
+
+    def visit(number: int, rest: tuple[tuple[Kindly, ...], ...]) -> Iterator[tuple[int, ...]]:
+        """Chains in which the rest stands below that node."""
+        if not rest:
+            yield (number,)
+            return
+        for below in _below(number, rest[0]):
+            for chain in visit(below, rest[1:]):
+                yield (number, *chain)
+
+    def _below(number: int, element: tuple[Kindly, ...]) -> Iterator[int]:
+        hidden: set[int] = set()  # below a thread that does not stand in the chain
+        inside = {number}
+        for one in placed[number + 1 :]:
+            if one.parent not in inside:
+                continue
+            inside.add(one.number)
+            if one.parent in hidden:
+                hidden.add(one.number)
+                continue
+            if any(kind.fits(one.node) for kind in element):
+                yield one.number
+            if isinstance(one.node, Thread):
+                hidden.add(one.number)
+
+    for one in placed:
+        if any(kind.fits(one.node) for kind in cause.chain[0]):
+            for chain in visit(one.number, cause.chain[1:]):
+                if firsts is None or chain[-1] in firsts:
+                    yield chain
+
+
+def _first_callbacks(case: Case) -> set[int]:
+    """Of each thread the first node that is a callback into Go."""
+    seen: dict[int | None, int] = {}
+    thread: dict[int | None, int | None] = {None: None}
+    for one in case.walk():
+        thread[one.number] = one.number if isinstance(one.node, Thread) else thread[one.parent]
+        if isinstance(one.node, Go | Export):
+            seen.setdefault(thread[one.parent], one.number)
+    return set(seen.values())
+
+
+def _elements(text: str) -> tuple[tuple[Kindly, ...], ...]:
+    """Raises ValueError for what is no pattern."""
+    if not text:
+        return ()
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(f"cause {text!r}: {error.msg}") from None
+    if isinstance(tree, ast.Compare):
+        if not all(isinstance(one, ast.Gt) for one in tree.ops):
+            raise ValueError(f"cause {text!r}: nodes of a chain stand left and right of >")
+        return tuple(tuple(_alternatives(one, text)) for one in (tree.left, *tree.comparators))
+    return (tuple(_alternatives(tree, text)),)
+
+
+def _alternatives(tree: ast.expr, text: str) -> Iterator[Kindly]:
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.BitOr):
+        yield from _alternatives(tree.left, text)
+        yield from _alternatives(tree.right, text)
+        return
+    name, tests = (tree.func, tree.args) if isinstance(tree, ast.Call) else (tree, [])
+    if not isinstance(name, ast.Name) or name.id not in NODES:
+        raise ValueError(f"cause {text!r}: {ast.unparse(tree)} is no node; there are {', '.join(NODES)}")
+    kind = NODES[name.id]
+    made = []
+    for test in tests:
+        fits = (
+            isinstance(test, ast.Compare)
+            and isinstance(test.left, ast.Name)
+            and test.left.id in kind.__dataclass_fields__
+            and len(test.ops) == 1
+            and isinstance(test.comparators[0], ast.Constant | ast.UnaryOp)
+        )
+        if not fits:
+            raise ValueError(
+                f"cause {text!r}: {ast.unparse(test)} is no test of a property of {kind.__name__}"
+            )
+        assert isinstance(test, ast.Compare)
+        assert isinstance(test.left, ast.Name)
+        made.append((test.left.id, _OPERATORS[type(test.ops[0])], ast.literal_eval(test.comparators[0])))
+    yield Kindly(kind, tuple(made))
+
+
+# An entry.
+
+
+@dataclass(frozen=True)
+class End:
+    """How a child ends that shows the fault."""
+
+    kind: Kind
+    words: re.Pattern[str]
+    """Matches the whole of the normalised headline."""
+    frames: re.Pattern[str]
+    """Matches the whole of the runtime's frames, joined by `` < ``."""
+
+    def fits(self, outcome: Outcome) -> bool:
+        """Of a hang, any of the samples that were taken may show it."""
+        signature = outcome.signature
+        return (
+            outcome.kind is self.kind
+            and self.words.fullmatch(signature.headline) is not None
+            and any(
+                self.frames.fullmatch(" < ".join(frames)) is not None
+                for frames in (signature.frames, *outcome.samples)
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -32,13 +216,24 @@ class KnownIssue:
     id: str
     url: str
     title: str
+    effect: str
+    """One of ``EFFECTS``."""
     releases: tuple[tuple[str, str], ...]
     """Ranges in Go's order, both ends included; an empty second end means "and later"."""
-    signatures: tuple[re.Pattern[str], ...]
-    """Matched against the whole of ``str(Signature)``; the first is what the proof shows."""
+    platforms: tuple[str, ...]
+    """Where it was seen."""
+    causes: tuple[Cause, ...]
+    """A case contains it where it contains one of them."""
+    ends: tuple[End, ...]
+    divergences: tuple[str, ...]
+    """Keys of all the divergences that it explains (``Divergence.key``)."""
     rate: float
     """How often the proof case shows it: 1.0 always."""
-    proof: calltree.Case
+    proof: Case
+    controls: tuple[Case, ...]
+    """The proof without its cause, in which it must not show."""
+    fixed: str = ""
+    """Where and how it was mended."""
 
     def affects(self, version: str) -> bool:
         key = version_key(version)
@@ -47,12 +242,25 @@ class KnownIssue:
             for first, last in self.releases
         )
 
-    def shown_by(self, outcome: Outcome) -> bool:
-        """Whether a run of the proof shows it."""
-        return any(self.signatures[0].fullmatch(str(signature)) for signature in outcome.signatures)
+    def caused_by(self, case: Case) -> bool:
+        """Whether the case contains the cause."""
+        return any(cause.found_in(case) is not None for cause in self.causes)
 
-    def matches(self, signature: Signature) -> bool:
-        return any(pattern.fullmatch(str(signature)) for pattern in self.signatures)
+    def explains_end(self, outcome: Outcome) -> bool:
+        return any(end.fits(outcome) for end in self.ends)
+
+    def shown_by(self, outcome: Outcome) -> bool:
+        """Whether the outcome shows what the proof does, whatever the case: the end where the entry has one,
+        else the first of the divergences."""
+        if self.ends:
+            return self.explains_end(outcome)
+        return any(found.key == self.divergences[0] for found in outcome.divergences)
+
+    def touched_by(self, outcome: Outcome) -> bool:
+        """Whether anything in the outcome is what this issue explains, whatever the case: for controls."""
+        return self.explains_end(outcome) or any(
+            found.key in self.divergences for found in outcome.divergences
+        )
 
 
 def read(path: Path = FILE) -> tuple[KnownIssue, ...]:
@@ -71,31 +279,83 @@ def shipped() -> tuple[KnownIssue, ...]:
     return read()
 
 
+_KEYS = frozenset(
+    ("id", "url", "title", "effect", "releases", "platforms", "cause", "rate", "proof", "controls")
+)
+_MAY = frozenset(("note", "fixed", "end", "divergences"))
+
+
 def _entry(entry: dict[str, Any]) -> KnownIssue:
     name = entry.get("id", "?")
-    keys = {"id", "url", "title", "releases", "signatures", "rate", "proof"}
-    if set(entry) - {"note"} != keys:
+    if not set(entry) >= _KEYS or set(entry) - _KEYS - _MAY:
         raise KnownIssueError(
-            f"known issue {name}: an entry has the keys {', '.join(sorted(keys))} and may have a note"
+            f"known issue {name}: an entry has the keys {', '.join(sorted(_KEYS))} and may have "
+            f"{', '.join(sorted(_MAY))}"
         )
     try:
-        if not entry["releases"] or not entry["signatures"]:
-            raise ValueError("an entry names releases and signatures")
+        if not entry["releases"]:
+            raise ValueError("an entry names releases")
+        if not entry["cause"]:
+            raise ValueError("an entry has a cause, one at least")
+        if not entry.get("end") and not entry.get("divergences"):
+            raise ValueError("an entry explains an end or divergences")
+        if entry["effect"] not in EFFECTS:
+            raise ValueError(f"effect = {entry['effect']!r}: it is one of {', '.join(EFFECTS)}")
         if not 0 < float(entry["rate"]) <= 1:
             raise ValueError(f"rate = {entry['rate']}: a rate is above 0, and 1 at the most")
-        proof = calltree.parse(entry["proof"])
-        legality.check(proof)
-        return KnownIssue(
+        issue = KnownIssue(
             id=name,
             url=entry["url"],
             title=entry["title"],
+            effect=entry["effect"],
             releases=tuple(_range(text) for text in entry["releases"]),
-            signatures=tuple(re.compile(text, re.DOTALL) for text in entry["signatures"]),
+            platforms=tuple(entry["platforms"]),
+            causes=tuple(_cause(data) for data in entry["cause"]),
+            ends=tuple(_end(data) for data in entry.get("end", ())),
+            divergences=tuple(entry.get("divergences", ())),
             rate=float(entry["rate"]),
-            proof=proof,
+            proof=_case(entry["proof"]),
+            controls=tuple(map(_case, entry["controls"])),
+            fixed=entry.get("fixed", ""),
         )
-    except (ValueError, re.error) as error:
+        if not issue.caused_by(issue.proof):
+            raise ValueError("its proof does not contain its cause")
+        for control in issue.controls:
+            if issue.caused_by(control):
+                raise ValueError(f"its control {control!r} contains its cause")
+    except (ValueError, TypeError, re.error) as error:
         raise KnownIssueError(f"known issue {name}: {error}") from None
+    return issue
+
+
+def _case(text: str) -> Case:
+    case = calltree.parse(text)
+    legality.check(case)
+    return case
+
+
+def _cause(data: dict[str, Any]) -> Cause:
+    nodes = data.get("nodes", "")
+    may = {"nodes", "first", "bounds", "on", "signals", "blocked"}
+    if unknown := set(data) - may:
+        raise ValueError(f"cause: {', '.join(sorted(unknown))}: a cause has {', '.join(sorted(may))}")
+    if not data:
+        raise ValueError("cause: it names nodes, or something of the world")
+    return Cause(
+        text=nodes,
+        chain=_elements(nodes),
+        first=bool(data.get("first", False)),
+        bounds=tuple(data.get("bounds", ())),
+        on=tuple(data.get("on", ())),
+        signals=bool(data.get("signals", False)),
+        blocked=tuple(data.get("blocked", ())),
+    )
+
+
+def _end(data: dict[str, Any]) -> End:
+    if set(data) != {"kind", "words", "frames"}:
+        raise ValueError("end: it has kind, words and frames")
+    return End(Kind(data["kind"]), re.compile(data["words"]), re.compile(data["frames"]))
 
 
 def _range(text: str) -> tuple[str, str]:
@@ -110,6 +370,51 @@ def _range(text: str) -> tuple[str, str]:
         raise ValueError(f"{text!r} ends before it begins")
     version_key(first)
     return first, last
+
+
+def without_a_part(issue: KnownIssue) -> Iterator[tuple[str, Case]]:
+    """The proof with one part of the cause taken out, where what is left is a legal case without the cause:
+    what was taken out, and the case."""
+    proof = issue.proof
+    cause, numbers = next(
+        (cause, found) for cause in issue.causes if (found := cause.found_in(proof)) is not None
+    )
+    changed: list[tuple[str, Case]] = []
+    placed = {one.number: one for one in proof.walk()}
+    for number in numbers:
+        trees = tuple(_without(tree, placed[number].node) for tree in proof.trees)
+        left = tuple(node for tree in trees for node in tree)
+        changed.append((f"without {placed[number].node.label}", proof.having(*left)))
+    for switch in cause.on:
+        rest = tuple(other for other in proof.on if other != switch)
+        changed.append((f"without {switch}", proof.having(*proof.trees, on=rest)))
+    if cause.bounds:
+        changed.append(("with real bounds", proof.having(*proof.trees, bounds="real")))
+    if cause.signals:
+        changed.append(("without signals", proof.having(*proof.trees, signals="")))
+    if cause.blocked:
+        changed.append((f"without {proof.blocked} blocked", proof.having(*proof.trees, blocked="")))
+    for what, case in changed:
+        try:
+            legality.check(case)
+        except calltree.IllegalCase:
+            continue
+        if not issue.caused_by(case):
+            yield what, case
+
+
+def _without(node: Node, gone: Node) -> tuple[Node, ...]:
+    """The node with that one replaced by what stands in it."""
+    if node is gone:
+        return node.children()
+    body = tuple(left for child in node.body for left in _without(child, gone))
+    values = {name: getattr(node, name) for name in node.properties()}
+    if "deferred" in values:
+        values["deferred"] = tuple(left for child in values["deferred"] for left in _without(child, gone))
+    return (type(node)(*body, **values),)
+
+
+# Verdicts.
 
 
 @dataclass(frozen=True)
@@ -132,14 +437,19 @@ def verdict(outcome: Outcome, version: str, issues: Sequence[KnownIssue]) -> Ver
         return Verdict("passed", (), outcome.signature, 0)
     if outcome.kind is Kind.HARNESS:
         return Verdict("failed", (), outcome.signature, 0)
-    candidates = [issue for issue in issues if issue.affects(version)]
+    candidates = [issue for issue in issues if issue.affects(version) and issue.caused_by(outcome.ran)]
     shown: dict[str, None] = {}
-    for signature in outcome.signatures:
-        matching = [issue.id for issue in candidates if issue.matches(signature)]
-        if not matching:
-            decisive = next(
-                (i for i, found in enumerate(outcome.divergences) if found.key == signature.headline), 0
-            )
-            return Verdict("failed", tuple(shown), signature, decisive)
-        shown[matching[0]] = None
+    if outcome.kind is not Kind.DIVERGENCE:
+        ending = next((issue.id for issue in candidates if issue.explains_end(outcome)), None)
+        if ending is None:
+            return Verdict("failed", (), outcome.signature, 0)
+        shown[ending] = None
+    for index, found in enumerate(outcome.divergences):
+        explaining = [issue.id for issue in candidates if found.key in issue.divergences]
+        if not explaining:
+            died = outcome.kind is not Kind.DIVERGENCE
+            signature = Signature(Kind.DIVERGENCE.value, found.key)
+            return Verdict("failed", tuple(shown), outcome.signature if died else signature, index)
+        if not shown.keys() & set(explaining):
+            shown[explaining[0]] = None
     return Verdict("known", tuple(shown), outcome.signature, 0)

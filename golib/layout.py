@@ -1,4 +1,5 @@
-"""Where the fields of Go's runtime.g, runtime.m and runtime.sched lie, read from a library's own DWARF.
+"""Where the fields of Go's runtime.g, runtime.m, runtime.sched and runtime.memstats lie, read from a
+library's own DWARF.
 
 The offsets differ from release to release, and a working GOROOT may move them at any time, so no
 table of them could stay right. Go describes the structs in every library it links (src/cmd/link,
@@ -21,11 +22,17 @@ from typing import Any
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.elf.elffile import ELFFile
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when `read` comes to see more or other fields: layouts cached under another one are stale."""
 
-_STRUCTS = {"g": "runtime.g", "m": "runtime.m", "sched": "runtime.schedt"}
+_STRUCTS = {
+    "g": "runtime.g",
+    "m": "runtime.m",
+    "sched": "runtime.schedt",
+    "memstats": "runtime.mstats",
+}
 _SCHED = "runtime.sched"
+_MEMSTATS = "runtime.memstats"
 _STACK_GUARD = "runtime.stackGuard"
 
 # Sizes in bytes that one load of the bridge can fetch.
@@ -45,10 +52,10 @@ class LayoutError(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """One scalar of runtime.g, runtime.m or runtime.schedt."""
+    """One scalar of runtime.g, runtime.m, runtime.schedt or runtime.mstats."""
 
     base: str
-    """Which struct: "g", "m" or "sched"."""
+    """Which struct: "g", "m", "sched" or "memstats"."""
     offset: int
     """Bytes from the start of that struct."""
     size: int
@@ -57,7 +64,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """The scalars (numbers, bools, pointers) of runtime.g, runtime.m and runtime.schedt.
+    """The scalars (numbers, bools, pointers) of runtime.g, runtime.m, runtime.schedt and runtime.mstats.
 
     Nested structs are flattened to dotted paths: "g.stack.lo", "g.sched.sp", "m.curg". Arrays are
     left out. A field that this release does not have is absent.
@@ -68,15 +75,22 @@ class Layout:
     """runtime.stackGuard, in bytes above g.stack.lo, or None when the DWARF does not have it."""
     sched: int
     """Where runtime.sched, the one runtime.schedt, lies: bytes from where the library is loaded."""
+    memstats: int
+    """Where runtime.memstats, the one runtime.mstats, lies, likewise."""
 
     def to_json(self) -> dict[str, Any]:
         fields = {name: [field.base, field.offset, field.size] for name, field in self.fields.items()}
-        return {"fields": fields, "stack_guard": self.stack_guard, "sched": self.sched}
+        return {
+            "fields": fields,
+            "stack_guard": self.stack_guard,
+            "sched": self.sched,
+            "memstats": self.memstats,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Layout:
         fields = {name: Field(base, offset, size) for name, (base, offset, size) in data["fields"].items()}
-        return cls(MappingProxyType(fields), data["stack_guard"], data["sched"])
+        return cls(MappingProxyType(fields), data["stack_guard"], data["sched"], data["memstats"])
 
 
 def read(path: Path) -> Layout:
@@ -106,16 +120,19 @@ def read(path: Path) -> Layout:
                     fields[f"{base}.{member}"] = Field(base, offset, size)
             guard = _find(dwarf, _STACK_GUARD, "DW_TAG_constant")
             stack_guard = None if guard is None else int(guard.attributes["DW_AT_const_value"].value)
-            sched = _find(dwarf, _SCHED, "DW_TAG_variable")
-            if sched is None:
-                raise LayoutError(f"{path}: its DWARF does not describe {_SCHED}; is it a Go library?")
-            # DW_OP_addr and the address: all that Go's linker says of a global variable.
-            address = int.from_bytes(bytes(sched.attributes["DW_AT_location"].value[1:]), "little")
+            addresses = []
+            for name in (_SCHED, _MEMSTATS):
+                variable = _find(dwarf, name, "DW_TAG_variable")
+                if variable is None:
+                    raise LayoutError(f"{path}: its DWARF does not describe {name}; is it a Go library?")
+                # DW_OP_addr and the address: all that Go's linker says of a global variable.
+                location = bytes(variable.attributes["DW_AT_location"].value[1:])
+                addresses.append(int.from_bytes(location, "little"))
     except OSError as error:
         raise LayoutError(f"{path}: cannot be read: {error.strerror}") from error
     except (ELFError, DWARFError) as error:
         raise LayoutError(f"{path}: not a readable ELF file: {error}") from error
-    return Layout(MappingProxyType(fields), stack_guard, address)
+    return Layout(MappingProxyType(fields), stack_guard, *addresses)
 
 
 def _find(dwarf: Any, name: str, tag: str) -> Any | None:

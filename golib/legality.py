@@ -194,8 +194,6 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             needs(GO_FRAME + RESERVE + claim, "a Go frame")
             below = dataclasses.replace(place, frame="go", room=place.room - GO_FRAME, go_above=True)
         case C():
-            if node.stack < 0 or node.times < 1:
-                raise illegal("stack is a number of bytes from 0, times is from 1")
             needs(C_FRAME + node.stack, "a C frame")
             below = dataclasses.replace(place, frame="c", room=place.room - C_FRAME - node.stack)
         case Python():
@@ -309,9 +307,7 @@ def _regions(node: Node) -> frozenset[int]:
 
 def _crossed(node: Node) -> Iterator[Node]:
     """Python frames that a panic crosses."""
-    if isinstance(node, Python) and any(
-        end(child) is End.PANIC or end(child) is End.EXIT for child in node.body
-    ):
+    if isinstance(node, Python) and any(end(child) for child in node.body):
         yield node
     for child in node.children():
         yield from _crossed(child)

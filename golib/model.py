@@ -1,10 +1,17 @@
 """The reference model: what has to be true at every crossing of a legal case.
 
-The model walks the call tree as a correct runtime would, takes the events of each thread in order,
-and compares each with what the rules let it expect.  It yields every difference: after one it takes
-what was seen and goes on, so that a known fault does not hide an unknown one behind it.
+The trace is held against the script (``script``), thread by thread, to the end of both: an event that is
+missing, one too many and one out of order need no rule of their own.  At each crossing the rules for its
+kind of step compare what was seen with what a user may rely on.  Every difference is told: after one, what
+was seen is taken, so that a known fault does not hide an unknown one behind it.
 
-The way of one callback, which the rules follow (runtime/cgocall.go, runtime/proc.go):
+A rule comes from what is written for users: Go's documentation, an accepted issue, the message of the change
+that this project grew from (golang/go 76a8409eb81e: "seed").  Where nothing is written, its source says
+"silent", and it is the simplest thing that a user may rely on.  A runtime that does better than a rule asks
+for is not to be called faulty: counts of questions are upper bounds, and with no callback further up the
+bounds that are left behind may be the old ones, the callback's own, or those that the C library gives.
+
+The way of one callback on today's runtime, as a help to read a trace:
 
     C, before    the thread's g0 has the bounds of whoever came before, or the thread has no M
     needm        only then: takes an extra M, guesses the bounds from SP, asks pthread for better ones
@@ -20,72 +27,84 @@ Pure: no process, no clock, no Go.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import zip_longest
 
 from golib import calltree
-from golib.calltree import Case, Node, Placed
+from golib.calltree import Case, Node
+from golib.script import Step, ThreadScript, script
 from golib.trace import Event, Phase
 
 DEFAULT_STACK_GUARD = 928
 """runtime.stackGuard in bytes, for a library whose DWARF does not have it (runtime/stack.go)."""
 NEEDM_REACH = 512
-"""Bytes: how far below g0.sched.sp the SP may lie that needm guesses from (needAndBindM's frame: 24 on
-1.26; generous, and far below a page)."""
+"""Bytes: how far below g0.sched.sp the SP may lie that a thread's first callback guesses from (24 on 1.26;
+generous, and far below a page)."""
+LONG_RUN = 100
+"""Rounds after which a count that drifts by one a round shows, whatever else the runtime does meanwhile."""
+LEAST_TRACEBACK = 64
+"""Bytes: a traceback of one goroutine has a headline and a frame at least."""
 
 
 class Rule(Enum):
     """What must hold, with the source of the rule."""
 
     ORDER = (
-        "events come in the order of the call tree",
+        "events come in the order of the call tree, none is missing and none is too many",
         "Go's documentation of cgo: a callback runs where it is called and returns there",
+    )
+    DID = (
+        "each node does what its name says, and that can be seen",
+        "documentation of package runtime (GC, Gosched, Stack, LockOSThread), pthread_kill(3), setrlimit(2)",
     )
     CONTAINS = (
         "in a callback on an extra M, g0's bounds contain SP: lo < sched.sp <= hi",
-        "seed: callbackUpdateSystemStack",
+        "seed: each callback gets its own stack bounds based on the current SP",
     )
     CACHED = (
         "accurate bounds that contain SP are kept and nothing is asked",
-        "seed: callbackUpdateSystemStack, go#68587",
+        "seed: caching the stack bounds if they are accurate; go#68587",
     )
     ASKED = (
-        "bounds that are a guess or do not contain SP are asked for anew, once",
-        "seed: callbackUpdateSystemStack",
+        "a callback asks once at most (a thread's first twice), and not at all on a stack whose bounds this"
+        " thread's callbacks have been told",
+        "seed: this avoids the repeated calls to pthread_getattr_np; go#68587",
     )
     ANSWER = (
         "bounds that pthread_getattr_np gives and that contain SP are taken, and are accurate",
-        "seed: callbackUpdateSystemStack",
+        "seed: update the bounds, accurate where the pthread API can give them",
     )
     ESTIMATE = (
         "where nothing better is known, bounds are [sched.sp-32768, sched.sp+1024], and not accurate",
-        "seed: callbackUpdateSystemStack",
+        "seed: if we cannot get the accurate bounds, we continue to update the stack bounds based on the SP",
     )
-    GUARD = ("both guards of g0 are lo + stackGuard", "seed: callbackUpdateSystemStack, cgocallbackg")
+    GUARD = ("both guards of g0 are lo + stackGuard", "silent: a stack check compares SP with its own stack")
     RESTORED = (
         "after a callback everything is as it was before it",
-        "seed: cgocallbackg restores what it saved",
+        "seed: when it returns, the outer callback has its old stack bounds restored; silent for the rest",
     )
     NEEDM = (
-        "after a thread's first callback everything is as needm left it",
-        "seed: cgocallbackg saves what needm set",
+        "after a thread's first callback its bounds are those that the C library gives, or a guess from where"
+        " it was called",
+        "seed: stack bounds are accurate or based on the SP",
     )
     RECOVERED = (
-        "after a recover everything is as when the recovering frame was entered",
-        "seed: each callback has its own bounds; runtime/cgocall.go: both stacks unwind in lock step",
+        "in a Go frame to which a panic or a Goexit has unwound everything is as when the frame was entered",
+        "seed: each callback gets its own stack bounds; silent for the rest",
     )
     STEADY = (
         "nothing but a callback changes the bounds of a thread",
         "seed: bounds are updated and restored at cgocallback",
     )
     GO_MADE = (
-        "the bounds of an M that Go made are never touched",
-        "seed: callbackUpdateSystemStack, isextra",
+        "a callback on a thread that Go made comes from the stack whose bounds Go knows, and leaves them",
+        "silent; go#62130",
     )
     SIGNAL = (
         "a signal handler asks nothing and leaves everything as it was",
-        "seed: callbackUpdateSystemStack, !signal",
+        "signal-safety(7): pthread_getattr_np is not async-signal-safe",
     )
     DROPPED = (
         "the M of a thread that has ended has no bounds and no flag",
@@ -93,12 +112,11 @@ class Rule(Enum):
     )
     BOUND = (
         "a C thread keeps its M from its first callback to its end",
-        "runtime/cgocall.go, cgoBindM: since Go 1.21",
+        "Go 1.21 release notes, Runtime: calls on threads created in C no longer set up each time",
     )
     CROSSING = (
-        "the runtime's accounts of cgo calls match the frames on the stack",
-        "runtime/cgocall.go: cgocallbackg, unwindm; runtime/proc.go: reentersyscall, exitsyscall, needm,"
-        " dropm; runtime/metrics, /sched/goroutines/not-in-go",
+        "the runtime's accounts of a thread (in C or in Go, calls under way, bound to whom) match where it is",
+        "silent; runtime/metrics, /sched/goroutines/not-in-go",
     )
     THREAD = (
         "a callback gives the thread its signal mask, its alternate stack and its floating-point control"
@@ -106,8 +124,8 @@ class Rule(Enum):
         'os/signal documentation, "Go programs that use cgo or SWIG"; silent for floating point',
     )
     COUNT = (
-        "a callback asks as often as the cache lets it",
-        "seed: callbackUpdateSystemStack, go#68587",
+        "repeated calls ask no more often than the first of them lets expect",
+        "seed: this avoids the repeated calls to pthread_getattr_np; go#68587",
     )
 
     # Counted at each comparison: Enum's own hash runs in Python.
@@ -120,6 +138,32 @@ class Rule(Enum):
     @property
     def source(self) -> str:
         return self.value[1]
+
+
+@dataclass(frozen=True)
+class Range:
+    """An expectation that more than one number meets."""
+
+    least: int | None = None
+    most: int | None = None
+
+    def allows(self, seen: object) -> bool:
+        return (
+            isinstance(seen, int)
+            and (self.least is None or seen >= self.least)
+            and (self.most is None or seen <= self.most)
+        )
+
+    def text(self, number: Callable[[int], str]) -> str:
+        """In words; ``number`` writes each end."""
+        if self.least is None:
+            return f"at most {number(self.most or 0)}"
+        if self.most is None:
+            return f"at least {number(self.least)}"
+        return f"from {number(self.least)} to {number(self.most)}"
+
+    def __str__(self) -> str:
+        return self.text(str)
 
 
 @dataclass(frozen=True)
@@ -150,12 +194,15 @@ class Divergence:
         )
 
 
-_ADDRESSES = frozenset(("lo", "hi", "guard0", "guard1", "sched_sp", "m", "m_curg", "bounds"))
+_ADDRESSES = frozenset(("lo", "hi", "guard0", "guard1", "sched_sp", "sp", "m", "m_curg", "bounds"))
 
 
 def show(field: str, value: object) -> str:
     """A value of that field as people read it."""
-    return f"{value:#x}" if field in _ADDRESSES and isinstance(value, int) else str(value)
+    number: Callable[[int], str] = hex if field in _ADDRESSES else str
+    if isinstance(value, Range):
+        return value.text(number)
+    return number(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 BOUNDS = ("lo", "hi", "guard0", "guard1", "accurate")
@@ -168,42 +215,10 @@ MACHINE = (
 """What else of m and g a callback must give back."""
 RELATIVE = ("syscallsp", "syscallbp", "curg_sched_sp")
 """Addresses in the goroutine's stack: given back relative to its upper end, since it may move."""
-LONG_RUN = 100
-"""Rounds after which a count that drifts by one a round shows, whatever else the runtime does meanwhile."""
 POINTERS = ("curg_panic", "curg_defer")
 """Given back as to whether there is one: they may lie in the goroutine's stack."""
-
-
-class _Panicking(Exception):
-    """The walk of the tree is unwinding, as the goroutine is."""
-
-
-class _Exiting(Exception):
-    """The goroutine is exiting: its deferred functions run, nothing recovers it."""
-
-
-class _NoMore(Exception):
-    """The thread has no further event: the process has ended, or the order is broken."""
-
-
-class _Thread:
-    """One thread's events, taken in order."""
-
-    def __init__(self, events: Sequence[tuple[int, Event]], start: int = 0) -> None:
-        self._events = events
-        self._next = start
-        self.index = -1
-        self.last: Event | None = None
-        self.steady = True
-        """Whether the next event must show the bounds of the last one."""
-
-    def peek(self) -> Event | None:
-        return self._events[self._next][1] if self._next < len(self._events) else None
-
-    def take(self) -> Event:
-        self.index, event = self._events[self._next]
-        self._next += 1
-        return event
+ZERO = ("locks", "mallocing", "throwing", "dying", "preemptoff", "isExtraInSig")
+"""Outside of the runtime's own work each of these is zero."""
 
 
 def divergences(
@@ -214,498 +229,573 @@ def divergences(
     complete: the child came to its end, so that an event that is missing is a difference; else the
     trace is a prefix.  stack_guard: runtime.stackGuard in bytes.
     """
-    yield from _Walk(case, events, complete, stack_guard or DEFAULT_STACK_GUARD).run()
+    yield from _Judge(case, events, complete, stack_guard or DEFAULT_STACK_GUARD).run()
 
 
 def rules(case: Case, events: Sequence[Event]) -> Counter[Rule]:
     """How often each rule had something to say about these events."""
-    walk = _Walk(case, events, True, DEFAULT_STACK_GUARD)
-    walk.run()
-    return walk.compared
+    judge = _Judge(case, events, True, DEFAULT_STACK_GUARD)
+    judge.run()
+    return judge.compared
 
 
-class _Walk:
+@dataclass(slots=True)
+class _Asked:
+    """Callbacks at one place, as to what they ask each time that they are repeated."""
+
+    sp: int
+    asked: int
+    rounds: int = 1
+
+
+class _Known:
+    """What the C library has told the callbacks of one thread, and how often they asked."""
+
+    def __init__(self) -> None:
+        self._bounds = (0, 0)
+        """The last answer that contained a callback's SP: this stack is known from then on."""
+        self._callbacks: list[_Asked] = []
+        self._marks: dict[Step, int] = {}
+
+    def may_ask(self, sp: int, callbacks: int, *, first: bool, told: tuple[int, int]) -> int:
+        """Questions that so many callbacks from there may ask.  ``told``: the last answer after them."""
+        if _contains(self._bounds, sp):
+            return 0
+        return 1 if _contains(told, sp) else callbacks + first
+
+    def note(self, sp: int, asked: int, *, first: bool, told: tuple[int, int]) -> None:
+        """Callbacks from there have asked so often."""
+        self._callbacks.append(_Asked(sp, asked - first if asked else 0))
+        if _contains(told, sp):
+            self._bounds = told
+
+    def begin(self, repeated: Step) -> None:
+        """The first round of a repeated frame begins."""
+        self._marks[repeated] = len(self._callbacks)
+
+    def in_the_middle(self, repeated: Step, times: int) -> int:
+        """Questions that the rounds between the first and the last may ask, the first having been seen."""
+        callbacks = self._callbacks[self._marks.get(repeated, 0) :]
+        asked = sum(one.asked * one.rounds for one in callbacks if not _contains(self._bounds, one.sp))
+        for one in callbacks:
+            one.rounds *= times - 1
+        return asked * (times - 2)
+
+
+@dataclass(slots=True)
+class At:
+    """A step, and what was seen there."""
+
+    step: Step
+    event: Event
+    before: Event | None
+    """What the step is held against."""
+    last: Event | None
+    """This thread's last event."""
+    known: _Known
+    seen: Mapping[Step, Event]
+    """Every step that was seen, on any thread."""
+    case: Case
+    stack_guard: int
+    initial: int
+    """The process's signal mask when Go's init ran."""
+
+    @property
+    def values(self) -> Mapping[str, int]:
+        return self.event.values
+
+    @property
+    def extra(self) -> bool:
+        """The M is one for threads that C made."""
+        return bool(self.values.get("isextra", 1))
+
+    @property
+    def inside(self) -> Event | None:
+        """Of a callback's return: what was seen inside first."""
+        return None if self.step.inside is None else self.seen.get(self.step.inside)
+
+
+Difference = tuple[str, object, object, Rule]
+"""Field, expected (a value or a Range), seen, rule; no difference where the seen is as expected."""
+Compared = Iterator[Difference]
+
+
+# At every step.
+
+
+def _everywhere(at: At) -> Compared:
+    """What holds at each event of a thread that has an M."""
+    values, step, event = at.values, at.step, at.event
+    if not values:
+        return
+    for name in ("guard0", "guard1"):
+        if name in values:
+            yield name, values["lo"] + at.stack_guard, values[name], Rule.GUARD
+    in_c = not step.in_go
+    expected = {
+        "procid": event.tid,
+        "incgo": int(in_c),
+        "throwsplit": int(in_c),
+        "ncgo": step.cgo,
+        # An extra M is bound to its goroutine from the beginning (needm).
+        "lockedInt": step.callbacks + at.extra,
+        "isExtraInC": int(in_c and at.extra and step.cgo == 0),
+    }
+    for name, value in expected.items():
+        if name in values:
+            yield name, value, values[name], Rule.CROSSING
+    for name in ZERO:
+        if values.get(name):
+            yield name, 0, values[name], Rule.CROSSING
+    if in_c and not at.extra:
+        yield "sigmask", at.initial, event.sigmask, Rule.THREAD
+
+
+def _steady(at: At) -> Compared:
+    """Bounds, M and questions are those of the thread's last event."""
+    if at.last is None or at.step.free:
+        return
+    yield "m", at.last.m, at.event.m, Rule.BOUND if at.last.m else Rule.STEADY
+    yield "queries", at.last.queries, at.event.queries, Rule.STEADY
+    yield from _same(at.event, at.last, BOUNDS, Rule.STEADY)
+
+
+def _unwound(at: At) -> Compared:
+    """A panic or a Goexit has come to this Go frame."""
+    if not at.step.unwound or at.before is None:
+        return
+    if at.last is not None and not at.step.unseen:
+        yield "queries", at.last.queries, at.event.queries, Rule.RECOVERED
+    yield "m", at.before.m, at.event.m, Rule.BOUND
+    yield from _same(at.event, at.before, (*BOUNDS, *MACHINE), Rule.RECOVERED)
+
+
+def _unseen(at: At) -> Compared:
+    """Callbacks that left no event have asked."""
+    if at.step.unseen and at.last is not None:
+        asks = 0
+        if at.extra:
+            first = not at.last.m
+            asks = at.known.may_ask(at.last.sp, at.step.unseen, first=first, told=at.event.told)
+        yield "queries", Range(most=at.last.queries + asks), at.event.queries, Rule.COUNT
+
+
+def _between_rounds(at: At) -> Compared:
+    """The rounds in the middle left no events, but their questions were counted."""
+    rounds = at.step.rounds
+    if rounds is not None and at.last is not None:
+        most = at.last.queries + at.known.in_the_middle(rounds.entered, rounds.times)
+        yield "queries", Range(most=most), at.event.queries, Rule.COUNT
+
+
+def _held(at: At) -> Compared:
+    """A C frame holds its bytes: what it calls stands below them."""
+    if at.step.holder is not None:
+        node, holder = at.step.holder.node, at.seen[at.step.holder]
+        assert isinstance(node, calltree.C)
+        yield "sp", Range(most=holder.sp - node.stack), at.event.sp, Rule.DID
+
+
+# At a callback.
+
+
+def _called(at: At) -> Compared:
+    """C is about to call Go: on an M that Go made it comes from the stack whose bounds Go knows."""
+    if at.event.m and not at.extra:
+        yield "contains SP", True, _contains(at.event.bounds, at.event.sp), Rule.GO_MADE
+
+
+def _entered(at: At) -> Compared:
+    """A callback has come into Go."""
+    event, before = at.event, at.before
+    assert before is not None
+    sp, (lo, hi) = event.values["sched_sp"], event.bounds
+    first = not before.m
+    if not first:
+        yield "m", before.m, event.m, Rule.BOUND
+        yield from _same(event, before, ("lockedExt", "goid", "m_curg", "m_lockedg"), Rule.CROSSING)
+    if not at.extra:
+        yield "queries", before.queries, event.queries, Rule.GO_MADE
+        yield from _same(event, before, BOUNDS, Rule.GO_MADE)
+        return
+    yield "contains SP", True, lo < sp <= hi, Rule.CONTAINS
+    if not first and accurate(before) and _contains(before.bounds, sp):
+        yield "queries", before.queries, event.queries, Rule.CACHED
+        yield from _same(event, before, BOUNDS, Rule.CACHED)
+        return
+    asks = at.known.may_ask(sp, 1, first=first, told=event.told)
+    yield "queries", Range(most=before.queries + asks), event.queries, Rule.ASKED
+    if _contains(event.told, sp):
+        rule, bounds, exact = Rule.ANSWER, event.told, 1
+    else:
+        rule, bounds, exact = Rule.ESTIMATE, estimate(sp), 0
+    yield "lo", bounds[0], lo, rule
+    yield "hi", bounds[1], hi, rule
+    if "accurate" in event.values:
+        yield "accurate", exact, event.values["accurate"], rule
+
+
+def _frame_left(at: At) -> Compared:
+    """The Go frame's own accounts at its end; its bounds were compared step by step."""
+    assert at.before is not None
+    yield from _same(at.event, at.before, MACHINE, Rule.CROSSING)
+    for name in POINTERS:
+        if name in at.values:
+            yield name, bool(at.before.values[name]), bool(at.values[name]), Rule.CROSSING
+
+
+def _returned(at: At) -> Compared:
+    """A callback has returned to C."""
+    event, before, inside = at.event, at.before, at.inside
+    assert before is not None
+    if not at.step.unseen and at.last is not None and inside is not None:
+        asks = at.known.may_ask(before.sp, 1, first=False, told=event.told) - (
+            inside.queries - before.queries
+        )
+        yield "queries", Range(most=at.last.queries + max(0, asks)), event.queries, Rule.RESTORED
+    if before.m:
+        yield "m", before.m, event.m, Rule.BOUND
+        yield from _given_back(at, before, Rule.RESTORED, outermost=at.step.callbacks == 0)
+        return
+    yield from _own_state(at, before)
+    yield "has an M", True, bool(event.m), Rule.BOUND
+    if not event.m:
+        return
+    sp = event.values["sched_sp"]
+    if inside is not None:
+        yield "sched_sp", inside.values["sched_sp"], sp, Rule.NEEDM
+    lo, hi = event.bounds
+    if answered(event):
+        return
+    if inside is not None and accurate(inside):
+        expected: tuple[object, object] = inside.bounds  # the limit may have changed since
+        exact = 1
+    elif inside is None and _contains(event.told, sp):
+        expected, exact = event.told, 1
+    else:
+        # A guess from an SP that lies a little below.
+        below = sp - calltree.ESTIMATE_BELOW
+        expected = Range(below - NEEDM_REACH, below), lo + calltree.ESTIMATE_BELOW + calltree.ESTIMATE_ABOVE
+        exact = 0
+    yield "lo", expected[0], lo, Rule.NEEDM
+    yield "hi", expected[1], hi, Rule.NEEDM
+    if "accurate" in event.values:
+        yield "accurate", exact, event.values["accurate"], Rule.NEEDM
+
+
+# At what stands below a Go frame, and at other frames and leaves.
+
+
+def _called_and_returned(at: At) -> Compared:
+    """What Go called has come back."""
+    assert at.before is not None
+    yield from _given_back(at, at.before, Rule.RESTORED)
+
+
+def _signalled(at: At) -> Compared:
+    assert at.before is not None
+    yield "did", Range(least=1), at.event.did, Rule.DID
+    yield from _given_back(at, at.before, Rule.SIGNAL)
+
+
+def _limited(at: At) -> Compared:
+    assert at.before is not None
+    assert isinstance(at.step.node, calltree.Setrlimit)
+    yield "did", at.step.node.stack, at.event.did, Rule.DID
+    yield from _given_back(at, at.before, Rule.STEADY)
+
+
+def _switched(at: At) -> Compared:
+    """Foreign stacks are numbered in the order of their addresses; a thread's own lies at 0."""
+    assert at.before is not None
+    assert at.step.before is not None
+    away = at.before.sp
+    higher = at.step.region > at.step.before.region
+    yield "sp", Range(least=away) if higher else Range(most=away), at.event.sp, Rule.DID
+
+
+def _in_python(at: At) -> Compared:
+    yield "did", 1, at.event.did, Rule.DID
+
+
+def _started(at: At) -> Compared:
+    if at.step.together:
+        yield "did", at.step.together, at.event.did, Rule.DID
+    if at.step.in_go and "isextra" in at.values:
+        yield "isextra", 0, at.values["isextra"], Rule.DID
+
+
+def _ended(at: At) -> Compared:
+    """Of a thread that has ended, seen by who joined it: its own state, and the M that it had."""
+    assert at.step.thread is not None
+    if begun := at.seen.get(at.step.thread.steps[0]):
+        yield "sigmask", begun.sigmask, at.event.sigmask, Rule.THREAD
+        yield "altstack", begun.altstack, at.event.altstack, Rule.THREAD
+    # A signal on a thread without an M takes one from the same list.
+    if at.step.alone and not at.case.signals:
+        for name in (*BOUNDS, "isExtraInSig"):
+            if name in at.values:
+                yield name, 0, at.values[name], Rule.DROPPED
+
+
+def _settled(at: At) -> Compared:
+    """After a long run nobody is in Go, so nobody is counted as in a system call.  Too many and too few are
+    two faults."""
+    node, before = at.step.node, at.before
+    assert isinstance(node, calltree.C)
+    assert before is not None
+    quiet = at.step.alone and not at.case.on and not at.case.signals
+    if node.times >= LONG_RUN and quiet and before.values.get("isExtraInC") and "without_p" in at.values:
+        old, new = (_signed(one.values["without_p"]) for one in (before, at.event))
+        yield "without_p, too many" if new > old else "without_p, too few", old, new, Rule.CROSSING
+
+
+# What each Go leaf leaves.
+
+
+def _collected(at: At) -> Compared:
+    if at.last is not None and "collections" in at.values and "collections" in at.last.values:
+        new = (at.values["collections"] - at.last.values["collections"]) % (1 << 32)
+        yield "collections", Range(least=1), new, Rule.DID
+
+
+def _stopped(at: At) -> Compared:
+    """The goroutine has stopped running, and has gone on."""
+    if at.last is not None and "stops" in at.values and "stops" in at.last.values:
+        yield "stops", Range(least=1), (at.values["stops"] - at.last.values["stops"]) % (1 << 8), Rule.DID
+
+
+def _grown(at: At) -> Compared:
+    assert isinstance(at.step.node, calltree.Grow)
+    yield "did", Range(least=at.step.node.stack), at.event.did, Rule.DID
+
+
+def _told(at: At) -> Compared:
+    yield "did", Range(least=LEAST_TRACEBACK), at.event.did, Rule.DID
+
+
+def _blocked(at: At) -> Compared:
+    yield "did", Range(least=1), at.event.did, Rule.DID
+    yield from _stopped(at)
+
+
+def _woken(at: At) -> Compared:
+    yield "did", Range(least=1), at.event.did, Rule.DID
+
+
+def _locked(at: At) -> Compared:
+    if at.last is not None and "lockedExt" in at.values and "lockedExt" in at.last.values:
+        yield "lockedExt", at.last.values["lockedExt"] + 1, at.values["lockedExt"], Rule.DID
+    yield from _stopped(at)
+
+
+_RuleFunction = Callable[[At], Compared]
+
+EVERY_STEP: tuple[_RuleFunction, ...] = (_everywhere, _steady, _unwound, _unseen, _between_rounds, _held)
+
+RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
+    (calltree.Go, Phase.BEFORE): (_called,),
+    (calltree.Go, Phase.ENTERED): (_entered,),
+    (calltree.Go, Phase.LEAVING): (_frame_left,),
+    (calltree.Go, Phase.AFTER): (_returned,),
+    (calltree.Export, Phase.BEFORE): (_called,),
+    (calltree.Export, Phase.AFTER): (_returned,),
+    (calltree.C, Phase.LEAVING): (_settled,),
+    (calltree.Python, Phase.ENTERED): (_in_python,),
+    (calltree.Stack, Phase.ENTERED): (_switched,),
+    (calltree.Thread, Phase.ENTERED): (_started,),
+    (calltree.Thread, Phase.ENDED): (_ended,),
+    (calltree.Signal, Phase.AFTER): (_signalled,),
+    (calltree.Setrlimit, Phase.AFTER): (_limited,),
+    (calltree.GC, Phase.DID): (_collected,),
+    (calltree.Yield, Phase.DID): (_stopped,),
+    (calltree.Traceback, Phase.DID): (_told,),
+    (calltree.Grow, Phase.DID): (_grown,),
+    (calltree.LockThread, Phase.DID): (_locked,),
+    (calltree.Block, Phase.DID): (_blocked,),
+    (calltree.Wake, Phase.DID): (_woken,),
+}
+"""The rules of a step, by its node's kind and its phase: beside ``EVERY_STEP``."""
+
+
+def rules_of(step: Step) -> tuple[_RuleFunction, ...]:
+    """The rules that have something to say of a step."""
+    if step.phase is Phase.ENDED:
+        return RULES[calltree.Thread, Phase.ENDED]
+    if step.in_go and step.phase in (Phase.BEFORE, Phase.AFTER):
+        # What stands below a Go frame, seen from that frame.
+        return (*EVERY_STEP, _called_and_returned) if step.phase is Phase.AFTER else EVERY_STEP
+    return EVERY_STEP + RULES.get((type(step.node), step.phase), ())
+
+
+class _Judge:
+    """Holds one trace against the script of its case."""
+
     def __init__(self, case: Case, events: Sequence[Event], complete: bool, stack_guard: int) -> None:
         self._case = case
+        self._events = events
         self._complete = complete
-        self._guard = stack_guard
+        self._stack_guard = stack_guard
         self._found: list[Divergence] = []
         self.compared: Counter[Rule] = Counter()
-        self._placed: dict[int, Placed] = {}
-        self._numbers: dict[int, list[int]] = defaultdict(list)
-        children: dict[int, list[int]] = defaultdict(list)
-        self._roots = []
-        for placed in case.walk():
-            self._placed[placed.number] = placed
-            if placed.parent is None:
-                self._roots.append(placed.number)
-            else:
-                children[placed.parent].append(placed.number)
-        self._children = children
-        self._by_tid: dict[int, list[tuple[int, Event]]] = defaultdict(list)
-        self._entries: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for index, event in enumerate(events):
-            own = self._by_tid[event.tid]
-            node = self._placed.get(event.node)
-            if node and isinstance(node.node, calltree.Thread) and event.phase is Phase.ENTERED:
-                self._entries[event.node].append((event.tid, len(own)))
-            own.append((index, event))
-        self._main = events[0].tid if events else 0
+        self._placed = {placed.number: placed for placed in case.walk()}
         blocked = calltree.SIGNALS.get(case.blocked, 0)
         self._initial = events[0].sigmask & ~(1 << blocked >> 1) if events else 0
-        """The process's signal mask when Go's init ran."""
-        self._begun: dict[int, Event] = {}
-        """Each thread's first event, by its node: how the thread was before it called."""
-        self._alone = True
 
     def run(self) -> list[Divergence]:
-        thread = _Thread(self._by_tid[self._main])
-        try:
-            for number in self._roots:
-                self._node(thread, number, in_go=False)
-        except _NoMore:
-            pass
-        except _Panicking:  # pragma: no cover - calltree.check refuses such a case
-            raise AssertionError("a panic left the case") from None
-        else:
-            self._nothing_left(thread)
+        aligned = [self._align(thread, own) for thread, own in self._threads()]
+        seen = {step: event for pairs in aligned for step, _, event in pairs}
+        for pairs in aligned:
+            self._judge(pairs, seen)
         self._found.sort(key=lambda found: (found.index < 0, found.index))
         return self._found
 
-    # Taking events.
+    def _threads(self) -> Iterator[tuple[ThreadScript | None, list[tuple[int, Event]]]]:
+        """Each thread of the script with the events of the thread that it became; and those that nobody
+        asked for."""
+        main: list[tuple[int, Event]] = []
+        running: dict[int, list[tuple[int, Event]]] = {self._events[0].tid: main} if self._events else {}
+        begun: dict[int, list[list[tuple[int, Event]]]] = defaultdict(list)
+        strays: list[list[tuple[int, Event]]] = []
+        for index, event in enumerate(self._events):
+            placed = self._placed.get(event.node)
+            if placed and isinstance(placed.node, calltree.Thread) and event.phase is Phase.ENTERED:
+                running[event.tid] = []
+                begun[event.node].append(running[event.tid])
+            elif event.tid not in running:
+                running[event.tid] = []
+                strays.append(running[event.tid])
+            running[event.tid].append((index, event))
+        for thread in script(self._case):
+            if thread.placed is None:
+                yield thread, main
+            else:
+                own = begun[thread.placed.number]
+                yield thread, own.pop(0) if own else []
+        for stray in [*strays, *(one for left in begun.values() for one in left)]:
+            yield None, stray
 
-    def _differs(
-        self,
-        thread: _Thread,
-        number: int,
-        event: Event,
-        field: str,
-        expected: object,
-        seen: object,
-        rule: Rule,
-    ) -> None:
+    def _align(
+        self, thread: ThreadScript | None, own: Sequence[tuple[int, Event]]
+    ) -> list[tuple[Step, int, Event]]:
+        """Steps and events side by side, to the first of them that do not fit."""
+        pairs = []
+        index = -1
+        for step, here in zip_longest(thread.steps if thread else (), own):
+            self.compared[Rule.ORDER] += 1
+            event = None
+            if here is not None:
+                index, event = here
+            if step is None or event is None or not _fits(step, event):
+                if event is not None or self._complete:
+                    self._out_of_order(step, event, index)
+                break
+            pairs.append((step, index, event))
+        return pairs
+
+    def _out_of_order(self, step: Step | None, event: Event | None, index: int) -> None:
+        wanted = _place(step.number, step.phase, step.in_go) if step else "none"
+        seen = _place(event.node, event.phase, event.in_go) if event else "none"
+        number, phase = (step.number, step.phase) if step else (event.node, event.phase) if event else (0, 0)
+        side = "Go" if (step or event).in_go else "C"  # type: ignore[union-attr]
+        placed = self._placed.get(number)
+        label = placed.node.label if placed else "?"
+        where = index if event is not None else -1
+        self._found.append(
+            Divergence(number, label, Phase(phase), side, "event", wanted, seen, Rule.ORDER, where)
+        )
+
+    def _judge(self, pairs: Sequence[tuple[Step, int, Event]], seen: Mapping[Step, Event]) -> None:
+        known = _Known()
+        last: Event | None = None
+        for step, index, event in pairs:
+            before = seen.get(step.before) if step.before else None
+            at = At(step, event, before, last, known, seen, self._case, self._stack_guard, self._initial)
+            for rule in rules_of(step):
+                for name, expected, value, why in rule(at):
+                    self._compare(step, index, name, expected, value, why)
+            if step.phase is Phase.ENDED:
+                continue  # it looks at another thread's M
+            _note(at)
+            last = event
+
+    def _compare(self, step: Step, index: int, name: str, expected: object, seen: object, rule: Rule) -> None:
         self.compared[rule] += 1
-        if expected != seen:
-            label = self._placed[number].node.label
-            self._found.append(
-                Divergence(number, label, event.phase, event.side, field, expected, seen, rule, thread.index)
-            )
-
-    def _take(self, thread: _Thread, number: int, phase: Phase, in_go: bool) -> Event:
-        """The thread's next event, which must be this one."""
-        self.compared[Rule.ORDER] += 1
-        event = thread.peek()
-        side = "Go" if in_go else "C"
-        if event is None or (event.node, event.phase, event.in_go) != (number, phase, in_go):
-            if event is not None or self._complete:
-                seen = f"node {event.node} {event.phase.name.lower()} in {event.side}" if event else "none"
-                wanted = f"node {number} {phase.name.lower()} in {side}"
-                label = self._placed[number].node.label
-                index = thread.index + 1 if event is None else thread.index
-                self._found.append(
-                    Divergence(number, label, phase, side, "event", wanted, seen, Rule.ORDER, index)
-                )
-            raise _NoMore
-        event = thread.take()
-        self._everywhere(thread, number, event)
-        if thread.steady and thread.last is not None:
-            self._unchanged(thread, number, event, thread.last, Rule.STEADY)
-        thread.steady = True
-        thread.last = event
-        return event
-
-    def _nothing_left(self, thread: _Thread) -> None:
-        event = thread.peek()
-        if event is not None and self._complete:
-            number = event.node if event.node in self._placed else self._roots[-1]
-            thread.take()
-            self._differs(thread, number, event, "event", "none", event.phase.name.lower(), Rule.ORDER)
-
-    # Rules.
-
-    def _everywhere(self, thread: _Thread, number: int, event: Event) -> None:
-        """What holds at each event of a thread that has an M."""
-        values = event.values
-        if not values or event.phase is Phase.ENDED:
+        if expected.allows(seen) if isinstance(expected, Range) else expected == seen:
             return
-        for name in ("guard0", "guard1"):
-            if name in values:
-                self._differs(
-                    thread, number, event, name, values["lo"] + self._guard, values[name], Rule.GUARD
-                )
-        if "procid" in values:
-            self._differs(thread, number, event, "procid", event.tid, values["procid"], Rule.CROSSING)
-        for name, here in (("incgo", not event.in_go), ("throwsplit", not event.in_go)):
-            if name in values:
-                self._differs(thread, number, event, name, int(here), values[name], Rule.CROSSING)
-        if not event.in_go and values.get("isextra") == 0:
-            self._differs(thread, number, event, "sigmask", self._initial, event.sigmask, Rule.THREAD)
-        for name in ("locks", "mallocing", "throwing", "dying", "preemptoff", "isExtraInSig"):
-            if values.get(name):
-                self._differs(thread, number, event, name, 0, values[name], Rule.CROSSING)
-        if "isExtraInC" in values and "ncgo" in values:
-            in_c = int(not event.in_go and values["isextra"] == 1 and values["ncgo"] == 0)
-            self._differs(thread, number, event, "isExtraInC", in_c, values["isExtraInC"], Rule.CROSSING)
+        side = "Go" if step.in_go else "C"
+        self._found.append(
+            Divergence(step.number, step.node.label, step.phase, side, name, expected, seen, rule, index)
+        )
 
-    def _unchanged(self, thread: _Thread, number: int, event: Event, before: Event, rule: Rule) -> None:
-        """Bounds, M and queries are those of an earlier event of this thread."""
-        self._differs(thread, number, event, "m", before.m, event.m, Rule.BOUND if before.m else rule)
-        self._differs(thread, number, event, "queries", before.queries, event.queries, rule)
-        self._same(thread, number, event, before, BOUNDS, rule)
 
-    def _same(
-        self, thread: _Thread, number: int, event: Event, before: Event, names: Iterable[str], rule: Rule
-    ) -> None:
-        new, old = event.values, before.values
-        if new and old:
-            self.compared[rule] += 1
-            for name in names:
-                if name in new and name in old and new[name] != old[name]:
-                    self._differs(thread, number, event, name, old[name], new[name], rule)
+def _note(at: At) -> None:
+    """What is known of the thread's stack after this step."""
+    step, event = at.step, at.event
+    if isinstance(step.node, calltree.C) and step.phase is Phase.ENTERED and not step.in_go:
+        at.known.begin(step)
+    if isinstance(step.node, calltree.Go) and step.phase is Phase.ENTERED and at.before is not None:
+        asked = event.queries - at.before.queries
+        if at.extra:
+            at.known.note(event.values["sched_sp"], asked, first=not at.before.m, told=event.told)
+    elif step.unseen and at.last is not None and at.extra:
+        asked = event.queries - at.last.queries
+        at.known.note(at.last.sp, asked, first=not at.last.m, told=event.told)
 
-    def _given_back(self, thread: _Thread, number: int, event: Event, before: Event, rule: Rule) -> None:
-        """Everything is as at an earlier event on the same side."""
-        self._same(thread, number, event, before, BOUNDS, rule)
-        self._same(thread, number, event, before, MACHINE, rule)
-        new, old = event.values, before.values
-        for name in RELATIVE:  # in Go they hold what an earlier call left
-            if name in new and name in old and old[name] and not event.in_go:
-                expected, seen = old["curg_hi"] - old[name], new["curg_hi"] - new[name]
-                self._differs(thread, number, event, name, expected, seen, rule)
-        for name in POINTERS:
+
+def _fits(step: Step, event: Event) -> bool:
+    return (step.number, step.phase, step.in_go) == (event.node, event.phase, event.in_go)
+
+
+def _place(number: int, phase: Phase, in_go: bool) -> str:
+    return f"node {number} {phase.name.lower()} in {'Go' if in_go else 'C'}"
+
+
+def _same(event: Event, before: Event, names: Sequence[str], rule: Rule) -> Compared:
+    """These fields are as they were; one that a release does not have is left out."""
+    new, old = event.values, before.values
+    if new and old:
+        for name in names:
             if name in new and name in old:
-                self._differs(thread, number, event, name, bool(old[name]), bool(new[name]), rule)
-        self._own_state(thread, number, event, before)
+                yield name, old[name], new[name], rule
 
-    def _own_state(self, thread: _Thread, number: int, event: Event, before: Event) -> None:
-        """The thread's own state, which only C sees."""
-        if event.in_go or before.in_go:
-            return
-        self._differs(thread, number, event, "sigmask", before.sigmask, event.sigmask, Rule.THREAD)
-        self._differs(thread, number, event, "fpu", before.fpu, event.fpu, Rule.THREAD)
-        # On its first call a thread without an alternate stack gets the M's, and keeps it.
-        if before.m or not before.altstack[2] & 2:  # SS_DISABLE
-            self._differs(thread, number, event, "altstack", before.altstack, event.altstack, Rule.THREAD)
 
-    def _on_its_stack(self, thread: _Thread, number: int, before: Event) -> None:
-        """A callback on an M that Go made comes from the stack whose bounds Go knows."""
-        if before.m and not before.values.get("isextra", 1):
-            inside = before.bounds[0] < before.sp <= before.bounds[1]
-            self._differs(thread, number, before, "contains SP", True, inside, Rule.GO_MADE)
+def _given_back(at: At, before: Event, rule: Rule, *, outermost: bool = False) -> Compared:
+    """Everything is as at an earlier event on the same side.  ``outermost``: no callback is under way further
+    up that would need the old bounds."""
+    event, inside = at.event, at.inside
+    left = inside is not None and all(inside.values.get(name) == event.values.get(name) for name in BOUNDS)
+    if not (outermost and (answered(event) or left)):
+        yield from _same(event, before, BOUNDS, rule)
+    yield from _same(event, before, MACHINE, rule)
+    new, old = event.values, before.values
+    for name in RELATIVE:  # in Go they hold what an earlier call left
+        if name in new and name in old and old[name] and not event.in_go:
+            yield name, old["curg_hi"] - old[name], new["curg_hi"] - new[name], rule
+    for name in POINTERS:
+        if name in new and name in old:
+            yield name, bool(old[name]), bool(new[name]), rule
+    yield from _own_state(at, before)
 
-    def _entered(self, thread: _Thread, number: int, event: Event, before: Event) -> None:
-        """A callback has come into Go: the update of callbackUpdateSystemStack."""
-        sp, (lo, hi) = event.values["sched_sp"], event.bounds
-        first = not before.m
-        if not first:
-            self._differs(thread, number, event, "m", before.m, event.m, Rule.BOUND)
-        if not event.values.get("isextra", 1):
-            self._differs(thread, number, event, "queries", before.queries, event.queries, Rule.GO_MADE)
-            self._same(thread, number, event, before, BOUNDS, Rule.GO_MADE)
-            return
-        self._differs(thread, number, event, "contains SP", True, lo < sp <= hi, Rule.CONTAINS)
-        if not first and accurate(before) and before.bounds[0] < sp <= before.bounds[1]:
-            self._differs(thread, number, event, "queries", before.queries, event.queries, Rule.CACHED)
-            self._same(thread, number, event, before, BOUNDS, Rule.CACHED)
-            return
-        told = event.told
-        if told[0] and told[0] < sp <= told[1]:
-            rule, bounds, exact, asks = Rule.ANSWER, told, 1, 1
-        else:
-            # needm asks too, and is told no better.
-            rule, bounds, exact, asks = Rule.ESTIMATE, estimate(sp), 0, 2 if first else 1
-        if self._case.bounds == "absent":
-            asks = 0  # the fallback has nobody to ask
-        self._differs(thread, number, event, "queries", before.queries + asks, event.queries, Rule.ASKED)
-        self._differs(thread, number, event, "lo", bounds[0], lo, rule)
-        self._differs(thread, number, event, "hi", bounds[1], hi, rule)
-        if "accurate" in event.values:
-            self._differs(thread, number, event, "accurate", exact, event.values["accurate"], rule)
 
-    def _accounts(self, thread: _Thread, number: int, event: Event, before: Event) -> None:
-        """A callback has come into Go: the accounts that it changes."""
-        new, old = event.values, before.values
-        if not old:
-            return
-        for name, change in (("ncgo", 0), ("lockedInt", 1), ("lockedExt", 0)):
-            if name in new and name in old:
-                self._differs(thread, number, event, name, old[name] + change, new[name], Rule.CROSSING)
-        self._same(thread, number, event, before, ("goid", "m_curg", "m_lockedg"), Rule.CROSSING)
+def _own_state(at: At, before: Event) -> Compared:
+    """The thread's own state, which only C sees."""
+    event = at.event
+    if event.in_go or before.in_go:
+        return
+    yield "sigmask", before.sigmask, event.sigmask, Rule.THREAD
+    yield "fpu", before.fpu, event.fpu, Rule.THREAD
+    # On its first call a thread without an alternate stack gets the M's, and keeps it.
+    if before.m or not before.altstack[2] & 2:  # SS_DISABLE
+        yield "altstack", before.altstack, event.altstack, Rule.THREAD
 
-    def _returned(
-        self, thread: _Thread, number: int, event: Event, before: Event, inside: Event | None
-    ) -> None:
-        """A callback has returned to C.  ``inside``: the state in its Go frame, where it was seen."""
-        if before.m:
-            self._differs(thread, number, event, "m", before.m, event.m, Rule.BOUND)
-            self._given_back(thread, number, event, before, Rule.RESTORED)
-            return
-        self._own_state(thread, number, event, before)
-        self._differs(thread, number, event, "has an M", True, bool(event.m), Rule.BOUND)
-        if not event.m:
-            return
-        lo, hi = event.bounds
-        sp = event.values["sched_sp"]
-        if inside is not None:
-            self._differs(thread, number, event, "sched_sp", inside.values["sched_sp"], sp, Rule.NEEDM)
-        told = event.told
-        if inside is not None and accurate(inside):
-            exact, expected = 1, inside.bounds  # what it was told then: the limit may have changed since
-        elif inside is None and told[0] and told[0] < sp <= told[1]:
-            exact, expected = 1, told
-        else:
-            # needm's SP lies a little below: its estimate shows where.
-            reach = sp - (lo + calltree.ESTIMATE_BELOW)
-            near = reach if 0 <= reach <= NEEDM_REACH else 0
-            exact, expected = 0, estimate(sp - near)
-        self._differs(thread, number, event, "lo", expected[0], lo, Rule.NEEDM)
-        self._differs(thread, number, event, "hi", expected[1], hi, Rule.NEEDM)
-        if "accurate" in event.values:
-            self._differs(thread, number, event, "accurate", exact, event.values["accurate"], Rule.NEEDM)
 
-    # Walking the tree.
-
-    def _node(self, thread: _Thread, number: int, in_go: bool) -> None:
-        node = self._placed[number].node
-        if isinstance(node, calltree.Panic):
-            raise _Panicking
-        if isinstance(node, calltree.Goexit):
-            raise _Exiting
-        if isinstance(node, calltree.GO_LEAVES):
-            return
-        around = None
-        if in_go:
-            around = self._take(thread, number, Phase.BEFORE, True)
-        match node:
-            case calltree.Go():
-                self._go(thread, number, node)
-            case calltree.C():
-                self._c(thread, number, node)
-            case calltree.Python():
-                self._plain(thread, number, node)
-            case calltree.Stack():
-                self._take(thread, number, Phase.BEFORE, False)
-                self._plain(thread, number, node)
-                self._take(thread, number, Phase.AFTER, False)
-            case calltree.Thread():
-                self._thread(thread, number, node, in_go)
-            case calltree.Together():
-                self._together(thread, number, node, in_go)
-            case calltree.Export():
-                self._export(thread, number, node)
-            case calltree.Signal() | calltree.Setrlimit():
-                before = self._take(thread, number, Phase.BEFORE, False)
-                after = self._take(thread, number, Phase.AFTER, False)
-                rule = Rule.SIGNAL if isinstance(node, calltree.Signal) else Rule.STEADY
-                self._given_back(thread, number, after, before, rule)
-        if around is not None:
-            after = self._take(thread, number, Phase.AFTER, True)
-            self._given_back(thread, number, after, around, Rule.RESTORED)
-
-    def _body(self, thread: _Thread, number: int, in_go: bool) -> None:
-        for child in self._children[number][: len(self._placed[number].node.body)]:
-            self._node(thread, child, in_go)
-
-    def _plain(self, thread: _Thread, number: int, node: Node) -> None:
-        self._take(thread, number, Phase.ENTERED, False)
-        self._body(thread, number, in_go=False)
-        self._take(thread, number, Phase.LEAVING, False)
-
-    def _c(self, thread: _Thread, number: int, node: calltree.C) -> None:
-        before = self._take(thread, number, Phase.ENTERED, False)
-        self._body(thread, number, in_go=False)
-        if node.times > 1:
-            first = thread.last
-            self._between_rounds(thread, number, node, before, first)
-            self._body(thread, number, in_go=False)
-        leaving = self._take(thread, number, Phase.LEAVING, False)
-        quiet = self._alone and not self._case.on and not self._case.signals
-        if node.times >= LONG_RUN and quiet and before.values.get("isExtraInC"):
-            self._settled(thread, number, leaving, before)
-
-    def _settled(self, thread: _Thread, number: int, event: Event, before: Event) -> None:
-        """Nobody is in Go, so nobody is counted as in a system call.  Too many and too few are two faults."""
-        if "without_p" in event.values:
-            self.compared[Rule.CROSSING] += 1
-            old, new = (_signed(one.values["without_p"]) for one in (before, event))
-            if new != old:
-                field = "without_p, too many" if new > old else "without_p, too few"
-                self._differs(thread, number, event, field, old, new, Rule.CROSSING)
-
-    def _between_rounds(
-        self, thread: _Thread, number: int, node: calltree.C, before: Event, first: Event | None
-    ) -> None:
-        """The rounds in the middle left no events, but their questions were counted."""
-        event = thread.peek()
-        if event is None or first is None:
-            return
-        asked = first.queries - before.queries
-        fresh = not before.m and bool(first.m)
-        rounds = node.times - 2
-        # What the first round asked, every round asks, but for the one more of a thread's first call:
-        # for good where it was answered, in needm where it was not.
-        expected = rounds * (asked - 1 if fresh and asked else asked)
-        thread.index += 1
-        self._differs(thread, number, event, "queries", first.queries + expected, event.queries, Rule.COUNT)
-        thread.index -= 1
-        thread.steady = False
-
-    def _go(self, thread: _Thread, number: int, node: calltree.Go) -> None:
-        before = self._take(thread, number, Phase.BEFORE, False)
-        self._on_its_stack(thread, number, before)
-        thread.steady = False
-        entered = self._take(thread, number, Phase.ENTERED, True)
-        self._entered(thread, number, entered, before)
-        self._accounts(thread, number, entered, before)
-        self._guarded(thread, number, node, entered)
-        leaving = self._take(thread, number, Phase.LEAVING, True)
-        self._given_back_but_bounds(thread, number, leaving, entered)
-        thread.steady = False
-        after = self._take(thread, number, Phase.AFTER, False)
-        self._differs(thread, number, after, "queries", leaving.queries, after.queries, Rule.RESTORED)
-        self._returned(thread, number, after, before, entered)
-
-    def _guarded(
-        self, thread: _Thread, number: int, node: calltree.Go | calltree.Thread, entered: Event
-    ) -> None:
-        """A body, and what its frame recovers and defers.  Only Go frames do (a thread that Go made is
-        one); ``entered`` is the frame's own event."""
-        in_go = isinstance(node, calltree.Go) or node.kind == "go"
-        panicking, exiting = False, False
-        try:
-            self._body(thread, number, in_go)
-        except _Panicking:
-            panicking = True
-        except _Exiting:
-            exiting = True
-            thread.steady = False
-            thread.last = None
-        if node.recover and panicking:
-            thread.steady = False
-            last = thread.last
-            recovered = self._take(thread, number, Phase.RECOVERED, True)
-            if last is not None:
-                self._differs(
-                    thread, number, recovered, "queries", last.queries, recovered.queries, Rule.RECOVERED
-                )
-            self._same(thread, number, recovered, entered, (*BOUNDS, *MACHINE), Rule.RECOVERED)
-        for child in self._children[number][len(node.body) :]:
-            self._node(thread, child, in_go=True)
-        if exiting:
-            raise _Exiting
-        if panicking and not node.recover:
-            raise _Panicking
-
-    def _given_back_but_bounds(self, thread: _Thread, number: int, event: Event, before: Event) -> None:
-        """The Go frame's own accounts at its end; its bounds were compared step by step."""
-        self._same(thread, number, event, before, MACHINE, Rule.CROSSING)
-        for name in POINTERS:
-            if name in event.values:
-                expected, seen = bool(before.values[name]), bool(event.values[name])
-                self._differs(thread, number, event, name, expected, seen, Rule.CROSSING)
-
-    def _thread(self, thread: _Thread, number: int, node: calltree.Thread, in_go: bool) -> None:
-        # From a Go frame the bridge starts it directly: in_go's own two events stand around it.
-        if not in_go:
-            self._take(thread, number, Phase.BEFORE, False)
-        self._run_thread(number, node)
-        if node.kind in ("native", "memory"):
-            self._ended(thread, number)
-        if not in_go:
-            self._take(thread, number, Phase.AFTER, False)
-
-    def _ended(self, thread: _Thread, number: int) -> None:
-        event = thread.peek()
-        if event is None or event.phase is not Phase.ENDED or event.node != number:
-            self._take(thread, number, Phase.ENDED, False)
-            return
-        thread.take()
-        if begun := self._begun.get(number):
-            self._differs(thread, number, event, "sigmask", begun.sigmask, event.sigmask, Rule.THREAD)
-            self._differs(thread, number, event, "altstack", begun.altstack, event.altstack, Rule.THREAD)
-        # A signal on a thread without an M takes one from the same list.
-        if self._alone and not self._case.signals:
-            for name in (*BOUNDS, "isExtraInSig"):
-                if name in event.values:
-                    self._differs(thread, number, event, name, 0, event.values[name], Rule.DROPPED)
-
-    def _run_thread(self, number: int, node: calltree.Thread) -> None:
-        if not self._entries[number]:
-            if self._complete:
-                self._found.append(
-                    Divergence(
-                        *(number, node.label, Phase.ENTERED, "C", "event", "a thread", "none", Rule.ORDER, -1)
-                    )
-                )
-                raise _NoMore
-            return
-        tid, start = self._entries[number].pop(0)
-        own = _Thread(self._by_tid[tid], start)
-        go = node.kind == "go"
-        try:
-            entered = self._take(own, number, Phase.ENTERED, go)
-            self._begun[number] = entered
-            self._guarded(own, number, node, entered)
-            self._take(own, number, Phase.LEAVING, go)
-        except (_NoMore, _Exiting):
-            pass
-
-    def _together(self, thread: _Thread, number: int, node: calltree.Together, in_go: bool) -> None:
-        if not in_go:
-            self._take(thread, number, Phase.BEFORE, False)
-        alone, self._alone = self._alone, False
-        for child, member in zip(self._children[number], node.body, strict=True):
-            assert isinstance(member, calltree.Thread)
-            self._run_thread(child, member)
-        for child, member in zip(self._children[number], node.body, strict=True):
-            if isinstance(member, calltree.Thread) and member.kind in ("native", "memory"):
-                self._ended(thread, child)
-        self._alone = alone
-        if not in_go:
-            self._take(thread, number, Phase.AFTER, False)
-
-    def _export(self, thread: _Thread, number: int, node: calltree.Export) -> None:
-        before = self._take(thread, number, Phase.BEFORE, False)
-        thread.steady = False
-        self._on_its_stack(thread, number, before)
-        inside = thread.peek() if node.body else None  # what its Go frame called first sees its bounds
-        if node.body:
-            try:
-                self._body(thread, number, in_go=False)
-            except _Panicking:
-                if not node.p:
-                    raise
-        elif node.name == "GoF" and node.p:
-            thread.last = None  # what it asked on its way was not seen
-            raise _Panicking
-        thread.steady = False
-        after = self._take(thread, number, Phase.AFTER, False)
-        self._returned(thread, number, after, before, inside)
-        if not node.body:
-            self._export_count(thread, number, node, after, before)
-
-    def _export_count(
-        self, thread: _Thread, number: int, node: calltree.Export, after: Event, before: Event
-    ) -> None:
-        """How often an export asks that leaves no events inside: never where the bounds were known, once
-        where it is told them, else at each of its callbacks (and in needm)."""
-        callbacks = 1 if node.name != "callGoWithVariousStackAndGoFrame" else 3 if node.p else 4
-        told = after.told
-        if (
-            not after.values.get("isextra", 1)
-            or self._case.bounds == "absent"
-            or (before.m and accurate(before) and before.bounds[0] < before.sp <= before.bounds[1])
-        ):
-            expected = 0
-        elif told[0] < before.sp <= told[1]:
-            expected = 1
-        else:
-            expected = callbacks + (not before.m)
-        self._differs(thread, number, after, "queries", before.queries + expected, after.queries, Rule.COUNT)
+def _contains(bounds: tuple[int, int], sp: int) -> bool:
+    return bool(bounds[0]) and bounds[0] < sp <= bounds[1]
 
 
 def _signed(value: int) -> int:
-    """Of an int32."""
+    """An int32 that was read without its sign."""
     return value - (1 << 32) if value >> 31 else value
 
 
@@ -720,4 +810,9 @@ def accurate(event: Event) -> bool:
     values: Mapping[str, int] = event.values
     if "accurate" in values:
         return bool(values["accurate"])
-    return bool(event.told[0]) and event.bounds == event.told
+    return answered(event)
+
+
+def answered(event: Event) -> bool:
+    """Whether g0's bounds are what pthread_getattr_np said last, and are taken for accurate."""
+    return bool(event.told[0]) and event.bounds == event.told and event.values.get("accurate", 1) == 1

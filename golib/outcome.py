@@ -42,7 +42,8 @@ class Signature:
     headline: str
     """Normalised: numbers and addresses are gone.  For a divergence, its rule and field."""
     frames: tuple[str, ...] = ()
-    """The runtime's own functions on top of the stack that Go printed."""
+    """The runtime's own functions on top of the stack that Go printed, or that a hung child was seen in most
+    often."""
     after: tuple[str, ...] = ()
     """Of a death: what was wrong before it, as keys of divergences."""
 
@@ -71,6 +72,12 @@ class Outcome:
     status: int
     """The child's wait status."""
     stderr: str
+    ran: Case
+    """All that the child had run by the end of this case, as one case: this one alone, or behind those
+    before it in its row."""
+    samples: tuple[tuple[str, ...], ...] = ()
+    """Of a hang: the runtime's frames, as in its signature, each time that the child was looked at, in
+    order."""
 
     @property
     def ended(self) -> str:
@@ -102,7 +109,7 @@ def judge(case: Case, ended: Ended, stack_guard: int | None = None) -> Outcome:
     complete = ended.status == 0 and record.finished > 0
     found = tuple(model.divergences(case, record.events, complete=complete, stack_guard=stack_guard))
     kind, headline = _end(ended, complete)
-    return _outcome(case, kind, headline, found, record.events, ended.status, ended.stderr)
+    return _outcome(case, kind, headline, found, record.events, ended.status, ended.stderr, case)
 
 
 def _outcome(
@@ -113,30 +120,36 @@ def _outcome(
     events: tuple[Event, ...],
     status: int,
     stderr: str,
+    ran: Case,
 ) -> Outcome:
-    if kind is Kind.PASSED and found:
-        return Outcome(
-            *(case, Kind.DIVERGENCE, str(found[0]), signature_of(found[0])), found, events, status, stderr
-        )
     frames: tuple[str, ...] = ()
+    samples: tuple[tuple[str, ...], ...] = ()
     if kind is Kind.HANG:
-        frames = _runtime_frames(stderr)
+        samples = _sampled(stderr)
+        frames = _most_telling(samples) if samples else _runtime_frames(stderr)
     elif kind in (Kind.FATAL, Kind.SIGNAL):
         frames = _runtime_frames(stderr.partition(OUT_OF_TIME)[0])
     after = () if kind is Kind.HARNESS else tuple(sorted({one.key for one in found}))
     signature = Signature(kind.value, normalise(headline), frames, after)
-    return Outcome(case, kind, headline, signature, found, events, status, stderr)
+    if kind is Kind.PASSED and found:
+        kind, headline, signature = Kind.DIVERGENCE, str(found[0]), signature_of(found[0])
+    return Outcome(case, kind, headline, signature, found, events, status, stderr, ran, samples)
 
 
 def judge_row(cases: Sequence[Case], ended: Ended, stack_guard: int | None = None) -> list[Outcome]:
     """What each case came to that was run in a row in one child: all that came to their end, and the
-    one in which the child died.  To the model they are one case that has grown."""
+    one in which the child died.  To the model they are one case that has grown.
+
+    How the child ended is the last one's, also where all of them had come to their end."""
     record = ended.record
     finished = min(record.finished, len(cases))
     whole = ended.status == 0 and finished == len(cases)
     ran = cases[: finished if whole else finished + 1]
-    grown = ran[-1].having(*(tree for case in ran for tree in case.trees))
-    found = model.divergences(grown, record.events, complete=whole, stack_guard=stack_guard)
+    grown = [
+        case.having(*(tree for before in ran[: number + 1] for tree in before.trees))
+        for number, case in enumerate(ran)
+    ]
+    found = model.divergences(grown[-1], record.events, complete=whole, stack_guard=stack_guard)
     ends = list(itertools.accumulate(case.size() for case in ran))
     divergences: list[list[Divergence]] = [[] for _ in ran]
     events: list[list[Event]] = [[] for _ in ran]
@@ -148,10 +161,12 @@ def judge_row(cases: Sequence[Case], ended: Ended, stack_guard: int | None = Non
     for number, case in enumerate(ran):
         own = tuple(divergences[number])
         kind, headline, status, stderr = Kind.PASSED, "passed", 0, ""
-        if number == finished:
-            kind, headline = _end(ended, False)
+        if number == len(ran) - 1:
+            kind, headline = _end(ended, whole)
             status, stderr = ended.status, ended.stderr
-        outcomes.append(_outcome(case, kind, headline, own, tuple(events[number]), status, stderr))
+        outcomes.append(
+            _outcome(case, kind, headline, own, tuple(events[number]), status, stderr, grown[number])
+        )
     return outcomes
 
 
@@ -220,6 +235,20 @@ _WAITING = (
 FRAMES = 3
 HUNG_THREAD = "golib: thread "
 """What stands before each stack of a hung child (``symbols.text``)."""
+SAMPLE = "golib: sample "
+"""What stands before all its stacks of one moment."""
+
+
+def _sampled(stderr: str) -> tuple[tuple[str, ...], ...]:
+    """The functions of the runtime in which a hung child was, each time that it was looked at."""
+    samples = stderr.partition(OUT_OF_TIME)[2].split(SAMPLE)[1:]
+    return tuple(_runtime_frames(sample) for sample in samples)
+
+
+def _most_telling(samples: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """The frames that were seen most often; where several were, the most frames.  What was seen once may be a
+    thread on its way, and two runs of one hang would not be the same fault."""
+    return max(samples, key=lambda frames: (samples.count(frames), len(frames)))
 
 
 def _runtime_frames(stderr: str) -> tuple[str, ...]:
@@ -233,7 +262,7 @@ def _runtime_frames(stderr: str) -> tuple[str, ...]:
     telling = after if announced else before
     if threads := stderr.split(HUNG_THREAD)[1:]:
         marks = ("runtime.sigtrampgo(", "runtime.stopTheWorldWithSema(", "crosscall2(")
-        stacks = (stack for mark in marks for stack in threads if mark in stack)
-        telling = next(stacks, "").partition("\n\n")[0]
+        stacks = [thread.partition("\n\n")[0] for thread in threads]  # without what Go says behind the last
+        telling = next((stack for mark in marks for stack in stacks if mark in stack), "")
     names = (match[1] for match in _FRAME.finditer(telling))
     return tuple(dict.fromkeys(name for name in names if not name.startswith(_DYING + _WAITING)))[:FRAMES]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import secrets
 import shlex
 import subprocess
@@ -36,6 +37,8 @@ STASH = pytest.StashKey["Run"]()
 FUZZED = pytest.StashKey[dict[str, Any]]()
 SEEN = pytest.StashKey[str]()
 OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
+GONE = pytest.StashKey[list[str]]()
+UNREADABLE = pytest.StashKey[list[str]]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -138,7 +141,8 @@ class Run:
     seed: str
     failures: Path
     depths: int
-    replay: list[Case]
+    replay: list[tuple[str, Case]]
+    """Each with the text that named it."""
     missing: str = ""
     """Why there is no toolchain, in a run that did not ask for one."""
     libraries: dict[tuple[Path, str], Library] = field(default_factory=dict)
@@ -171,7 +175,7 @@ def pytest_configure(config: pytest.Config) -> None:
         seed=config.getoption("fuzz_seed"),
         failures=_failures(config),
         depths=_count("--depths", config.getoption("depths"), 0),
-        replay=[_case(text) for text in config.getoption("replay")],
+        replay=[(text, _case(text)) for text in config.getoption("replay")],
     )
     config.stash[STASH] = run
     if handed is not None:
@@ -186,7 +190,7 @@ def pytest_configure(config: pytest.Config) -> None:
         toolchain.check_platform()
         run.toolchains, run.unavailable = toolchain.resolve(specs)
     except SpecError as error:
-        if specs or config.getini("golib_required"):
+        if specs or run.replay or config.getini("golib_required"):
             raise pytest.UsageError(str(error)) from None
         run.missing = str(error)
     path = config.getoption("golib_json")
@@ -289,22 +293,53 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         off = [pytest.param(0, id="off", marks=pytest.mark.skip(reason="--fuzz 0 turns the fuzzer off"))]
         shards = [pytest.param(number, id=f"shard={number}") for number in range(SHARDS)]
         metafunc.parametrize("shard", shards if run.fuzz else off)
-    if "replayed" in metafunc.fixturenames:
-        none = [pytest.param(None, id="none", marks=pytest.mark.skip(reason="--replay names no case"))]
-        metafunc.parametrize(
-            "replayed",
-            run.replay or none,
-            ids=None if not run.replay else [f"{n}" for n in range(len(run.replay))],
-        )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --replay, nothing else runs; without it, what would replay is not there."""
-    replay = bool(config.stash[STASH].replay)
-    chosen = [item for item in items if ("replayed" in getattr(item, "fixturenames", ())) == replay]
-    if len(chosen) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = chosen
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """With --replay, nothing is collected: whatever lies where pytest stands has no say in it."""
+    if session.config.stash[STASH].replay:
+        session.config.args = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """With --replay, its cases are what runs; last, so that no -k or -m takes them away."""
+    run = config.stash[STASH]
+    items += [
+        Replay.from_parent(session, chosen=chosen, number=number)
+        for chosen in run.toolchains
+        for number in range(len(run.replay))
+    ]
+
+
+def _replay_id(run: Run, chosen: Toolchain, number: int) -> str:
+    return f"replay[{run.name(chosen)}-{number}]"
+
+
+def _replay_ids(run: Run) -> list[str]:
+    return [_replay_id(run, chosen, number) for chosen in run.toolchains for number in range(len(run.replay))]
+
+
+class Replay(pytest.Item):
+    """A case of --replay on one of the toolchains."""
+
+    def __init__(self, *, chosen: Toolchain, number: int, **arguments: Any) -> None:
+        run = arguments["parent"].config.stash[STASH]
+        name = _replay_id(run, chosen, number)
+        super().__init__(name=name, nodeid=name, **arguments)
+        self.chosen = chosen
+        self._text, self._case = run.replay[number]
+
+    def runtest(self) -> None:
+        run = self.config.stash[STASH]
+        bridge = Bridge(run, self.chosen)
+        Check(bridge, _issues(self.config), self, f"--replay={self._text}").case(self._case)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, self.name
 
 
 @pytest.fixture(scope="session", name="toolchain")
@@ -340,11 +375,10 @@ def _build_for(config: pytest.Config, ids: Sequence[str]) -> None:
 
     for chosen in run.toolchains:
         own = run.name(chosen)
-        ours = [name for name in ids if f"[{own}-" in name or f"[{own}]" in name]
-        flavours = ["real"] * bool(ours) + ["absent"] * any("absent" in name for name in ours)
-        for flavour in flavours:
+        if any(f"[{own}-" in name or f"[{own}]" in name for name in ids):
+            # Whether a case needs the other flavour is known when it runs: who runs it builds that.
             try:
-                run.library(chosen, flavour, progress)
+                run.library(chosen, "real", progress)
             except BuildError as error:
                 raise pytest.UsageError(str(error)) from None
 
@@ -382,30 +416,47 @@ def bridge(toolchain: Toolchain, pytestconfig: pytest.Config) -> Bridge:
 class Check:
     """Runs a case and judges it: a fault that is known makes the test xfail, another makes it fail."""
 
-    def __init__(self, bridge: Bridge, issues: Sequence[KnownIssue], request: pytest.FixtureRequest) -> None:
+    def __init__(
+        self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item, again: str = ""
+    ) -> None:
+        """``again``: the argument of pytest's that runs ``node`` again, where that is not its id."""
         self._bridge = bridge
         self._issues = issues
-        self._node = request.node
+        self._node = node
+        self._again = again or node.nodeid
         self._node.stash[OUTCOMES] = []
 
     def __call__(self, *trees: Node, **world: Any) -> Outcome:
         """``check(Go(C(Go())), bounds="hidden")``: the call trees of a case, and its world."""
         return self.case(Case(*trees, **world))
 
+    @property
+    def official(self) -> bool:
+        """Whether the Go that is judged is a release as it was published, see ``official``."""
+        return official(self._node.config.stash[STASH], self._bridge.toolchain)
+
     def case(self, case: Case, trace_file: str = "") -> Outcome:
         """Returns the outcome of a case that passed, for what a test wants to assert of its trace."""
-        try:
-            outcome = self._bridge.run(case, trace_file=trace_file)
-        except (IllegalCase, ServerError) as error:
-            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        outcome = self._ran(case, trace_file=trace_file)
         self.judge(outcome)
         return outcome
 
     def look(self, case: Case, timeout: float | None = None) -> Outcome:
         """Runs a case that the test judges itself; its outcome is reported as the others are."""
-        outcome = self._bridge.run(case, timeout)
+        outcome = self._ran(case, timeout)
         self._note(outcome)
         return outcome
+
+    def gone(self, issue: str) -> None:
+        """Notes that the known issue with that id should show on this toolchain and does not: the run's
+        summary and results say so, and the test goes on."""
+        self._node.stash.setdefault(GONE, []).append(issue)
+
+    def _ran(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
+        try:
+            return self._bridge.run(case, timeout, trace_file)
+        except _NO_OUTCOME as error:
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
 
     def _note(self, outcome: Outcome) -> Verdict:
         verdict = known.verdict(outcome, self._bridge.toolchain.version, self._issues)
@@ -413,14 +464,46 @@ class Check:
         return verdict
 
     def judge(self, outcome: Outcome) -> None:
-        """Ends the test unless the outcome is a pass."""
+        """Ends the test unless the outcome is a pass.  A known issue that shows seldom is run again: it is
+        a failure where it shows more often than its rate explains."""
         chosen = self._bridge.toolchain
         verdict = self._note(outcome)
+        if verdict.status == "passed":
+            return
+        often = None
         if verdict.status == "known":
-            pytest.xfail(", ".join(verdict.issues))
-        if verdict.status == "failed":
-            again = _again(self._node.config, chosen, self._node.nodeid)
-            pytest.fail(report.failure(outcome, verdict, chosen.name, again), pytrace=False)
+            often = fuzz.too_often(
+                verdict.issues, lambda: self._rerun(outcome.case), chosen.version, self._issues
+            )
+            if often is None:
+                pytest.xfail(", ".join(verdict.issues))
+        again = _again(self._node.config, chosen, self._again)
+        text = report.failure(outcome, verdict, chosen.name, again)
+        pytest.fail(f"{often}\n\n{text}" if often else text, pytrace=False)
+
+    def _rerun(self, case: Case) -> Outcome:
+        return self._ran(case, min(self._bridge.timeout, fuzz.RARE_DEADLINE))
+
+
+_NO_OUTCOME = (IllegalCase, ServerError, BuildError)
+"""Why a case may not have run at all: a sentence each."""
+
+_NAMED = re.compile(r"go|latest|(go)?\d+\.\d+(\.x|\.\d+|(rc|beta)\d+)?")
+"""A spec that is no path: the go on PATH, or releases by version."""
+_PUBLISHED = re.compile(r"\d+\.\d+(\.\d+|(rc|beta)\d+)")
+"""What a published release calls itself: no development version, no GOEXPERIMENT."""
+
+
+def official(run: Run, chosen: Toolchain) -> bool:
+    """Whether a toolchain is a release as it was published: what the list of known issues says of its
+    version must then be so.  A GOROOT that someone works on, or an overlay, may have a fault mended."""
+    named = _NAMED.fullmatch(chosen.spec) and _PUBLISHED.fullmatch(chosen.version)
+    return bool(named) and run.overlay is None
+
+
+def _issues(config: pytest.Config) -> Sequence[KnownIssue]:
+    """Those that are no failures in this run."""
+    return () if config.getoption("no_known_issues") else known.shipped()
 
 
 def _again(config: pytest.Config, chosen: Toolchain, *arguments: str) -> str:
@@ -440,9 +523,7 @@ def _again(config: pytest.Config, chosen: Toolchain, *arguments: str) -> str:
 @pytest.fixture
 def check(bridge: Bridge, request: pytest.FixtureRequest) -> Check:
     """``check(Go(C(Go(), stack=40000)))`` runs a case and judges it."""
-    config = request.config
-    issues = () if config.getoption("no_known_issues") else known.shipped()
-    return Check(bridge, issues, request)
+    return Check(bridge, _issues(request.config), request.node)
 
 
 class Fuzz:
@@ -457,9 +538,16 @@ class Fuzz:
         name = run.name(bridge.toolchain)
         failures = fuzz.Failures(run.failures)
         before = failures.cases(name)[shard::SHARDS]
+        self._node.stash[UNREADABLE] = [
+            f"{path} is passed over, it holds no case any more: {why}"
+            for path, why in failures.unreadable.items()
+        ]
         drawn = fuzz.generate(run.fuzz, f"{run.seed} {name} {shard}")
         fuzzer = fuzz.Fuzzer(bridge.subject, bridge.toolchain.version, self._issues, run.timeout)
-        search = fuzzer.search([*before, *drawn])
+        try:
+            search = fuzzer.search([*before, *drawn])
+        except _NO_OUTCOME as error:
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
         data = {
             "ran": search.ran,
             "first": search.first,
@@ -473,16 +561,15 @@ class Fuzz:
                 path = failures.keep(finding, name)
                 verdict = known.verdict(finding.outcome, bridge.toolchain.version, self._issues)
                 again = _again(self._node.config, bridge.toolchain, f"--replay={path}")
+                rate = finding.note or (
+                    f"the smallest has {finding.case.size()} nodes and shows it at a rate of {finding.rate:g}"
+                )
                 parts.append(
-                    f"{finding.count} of {search.ran} cases came to this; the smallest has "
-                    f"{finding.case.size()} nodes and shows it at a rate of {finding.rate:g}\n"
+                    f"{finding.count} of {search.ran} cases came to this; {rate}\n"
                     + report.failure(finding.outcome, verdict, name, again)
                 )
                 self._node.stash.setdefault(OUTCOMES, []).append((finding.outcome, verdict))
             pytest.fail("\n\n".join(parts), pytrace=False)
-        if search.unconfirmed:
-            lines = [f"{signature}\n    {case!r}" for signature, case in search.unconfirmed.items()]
-            pytest.fail("seen once, and not again:\n" + "\n".join(lines), pytrace=False)
         if search.known:
             self._node.stash[SEEN] = ", ".join(sorted(search.known))
             pytest.xfail(self._node.stash[SEEN])
@@ -492,8 +579,7 @@ class Fuzz:
 def _fuzz(bridge: Bridge, request: pytest.FixtureRequest) -> Fuzz:
     """``fuzz(shard)`` draws cases, runs them, and reduces what fails."""
     config = request.config
-    issues = () if config.getoption("no_known_issues") else known.shipped()
-    return Fuzz(bridge, config.stash[STASH], issues, request.node)
+    return Fuzz(bridge, config.stash[STASH], _issues(config), request.node)
 
 
 # Reporting.
@@ -503,8 +589,12 @@ def _fuzz(bridge: Bridge, request: pytest.FixtureRequest) -> Fuzz:
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """Puts on the report, which travels from the worker to the controller, what the case came to."""
     made: pytest.TestReport = yield
-    callspec = getattr(item, "callspec", None)
-    chosen = callspec.params.get("toolchain") if callspec else None
+    chosen: object
+    if isinstance(item, Replay):
+        chosen = item.chosen
+    else:
+        callspec = getattr(item, "callspec", None)
+        chosen = callspec.params.get("toolchain") if callspec else None
     if not isinstance(chosen, Toolchain):
         return made
     name = item.config.stash[STASH].name(chosen)
@@ -520,6 +610,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
         data["issue"] = ", ".join(verdict.issues) or None
     data["issue"] = data["issue"] or item.stash.get(SEEN, None)
     data["fuzz"] = item.stash.get(FUZZED, None)
+    data["unreadable"] = item.stash.get(UNREADABLE, [])
+    data["gone"] = item.stash.get(GONE, [])
+    if isinstance(item, Replay):
+        data["replayed"] = report.replayed(*outcomes[0]) if outcomes else []
     made.golib = data  # type: ignore[attr-defined]
     return made
 
@@ -531,6 +625,8 @@ class _Controller:
         self._run = config.stash[STASH]
         self._results = results
         self._searched: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._replayed: dict[str, list[str]] = {}
+        self._unreadable: dict[str, None] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = getattr(report, "golib", None)
@@ -540,10 +636,16 @@ class _Controller:
         if status == "skipped" and data["issue"] and hasattr(report, "wasxfail"):
             status = "known"
         name = report.nodeid.replace(f"[{data['toolchain']}]", "").replace(f"[{data['toolchain']}-", "[")
+        if "replayed" in data:
+            issues = f" {data['issue']}" if data["issue"] else ""
+            self._replayed[report.nodeid] = [f"{report.nodeid}: {status}{issues}", *data.pop("replayed")]
+        self._unreadable |= dict.fromkeys(data.pop("unreadable"))
         if data["fuzz"]:
             self._searched[data["toolchain"]][name] = data["fuzz"]
         else:
             del data["fuzz"]
+        if not data["gone"]:
+            del data["gone"]
         self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})
 
     @pytest.hookimpl(trylast=True)
@@ -558,6 +660,11 @@ class _Controller:
         rows = self._results.rows
         if not rows:
             return
+        if self._replayed:
+            terminalreporter.section("replayed")
+        for name in _replay_ids(self._run):
+            for line in self._replayed.get(name, ()):
+                terminalreporter.write_line(line)
         terminalreporter.section("Go's behaviour")
         for line in report.summary(rows, [self._run.name(one) for one in self._run.toolchains]):
             terminalreporter.write_line(line)
@@ -571,6 +678,12 @@ class _Controller:
         seen = sorted({name for row in rows if row["status"] == "known" for name in row["issue"].split(", ")})
         for name in seen:
             terminalreporter.write_line(f"{name}: {titles[name].title} ({titles[name].url})")
+        for row in rows:
+            for name in row.get("gone", ()):
+                title = f" ({titles[name].title})" if name in titles else ""
+                terminalreporter.write_line(f"{name}: gone{title} with {row['toolchain']}")
+        for line in self._unreadable:
+            terminalreporter.write_line(f"golib: {line}")
         for one in self._run.unavailable:
             terminalreporter.write_line(f"not available: {one.version} ({one.why})")
 

@@ -46,6 +46,21 @@ def failure(outcome: Outcome, verdict: Verdict, toolchain: str, again: str) -> s
     return "\n".join(parts)
 
 
+def replayed(outcome: Outcome, verdict: Verdict) -> list[str]:
+    """What a case came to that was run again by itself, below the line that says whether it passed."""
+    offending = None
+    if outcome.kind is Kind.DIVERGENCE:
+        offending = outcome.divergences[verdict.decisive].index
+    return [
+        f"signature: {verdict.signature}",
+        "the case:",
+        f"    {outcome.case!r}",
+        "the trace:",
+        *table(outcome.case, outcome.events, outcome.divergences, offending),
+        "",
+    ]
+
+
 def headline(outcome: Outcome, verdict: Verdict) -> str:
     """One line: the kind and Go's own words, or the decisive divergence."""
     if outcome.kind is Kind.DIVERGENCE:
@@ -205,8 +220,10 @@ def summary(rows: Sequence[Mapping[str, Any]], toolchains: Sequence[str]) -> lis
 
 
 def behaviour(test: str) -> str:
-    """A test file is a behaviour: ``tests/runtime/test_main_thread.py::test_x[...]`` -> ``main thread``."""
-    stem = test.split("::")[0].rpartition("/")[2].removesuffix(".py").removeprefix("test_")
+    """A test file is a behaviour: ``tests/runtime/test_main_thread.py::test_x[...]`` -> ``main thread``; and
+    what --replay names is one: ``replay[0]`` -> ``replay``."""
+    stem = test.split("::")[0].partition("[")[0].rpartition("/")[2]
+    stem = stem.removesuffix(".py").removeprefix("test_")
     return stem.replace("_", " ")
 
 

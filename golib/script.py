@@ -1,16 +1,40 @@
 """What a case's threads do, step by step, as a correct runtime would run it.
 
-The one owner of what a panic or a Goexit leaves undone: legality asks it, and the model holds the trace
-against it.
+``script(case)`` has for each thread the crossings that it makes, in order.  It is the one owner of what a
+panic or a Goexit leaves undone: legality asks it (``end``), and the model holds the trace against it.
+
+A step is held against an earlier one of its thread (``before``): a callback's return against its call, the
+end of a frame against its beginning, and the first thing that a Go frame sees after a panic has unwound to it
+against its beginning, too.
 
 Pure: no process, no clock, no Go.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 
-from golib.calltree import Export, Go, Goexit, Node, Panic, Thread, Together
+from golib.calltree import (
+    GO_LEAVES,
+    C,
+    Case,
+    Export,
+    Go,
+    Goexit,
+    Node,
+    Panic,
+    Placed,
+    Python,
+    Setrlimit,
+    Signal,
+    Stack,
+    Thread,
+    Together,
+)
+from golib.trace import Phase
 
 
 class End(Enum):
@@ -41,3 +65,294 @@ def end(node: Node) -> End | None:
 def body_end(body: tuple[Node, ...]) -> End | None:
     """How a body ends: as the first of it that does not return; what stands behind that never runs."""
     return next((ended for child in body if (ended := end(child))), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Of a repeated frame: what lies between the first round, which has steps, and the last, which has."""
+
+    entered: Step
+    times: int
+    """Rounds in all; ``times - 2`` of them leave no event."""
+
+
+@dataclass(eq=False, slots=True)
+class Step:
+    """One crossing that a correct runtime makes."""
+
+    placed: Placed
+    phase: Phase
+    in_go: bool
+    cgo: int
+    """Calls from Go to C under way on this thread."""
+    callbacks: int
+    """Calls from C to Go under way on this thread."""
+    region: int
+    """The foreign stack that it stands on; 0: its thread's own."""
+    alone: bool
+    """No other thread of the tree runs meanwhile."""
+    before: Step | None = None
+    """What it is held against: always an earlier step of this thread."""
+    inside: Step | None = None
+    """Of a callback's return: the first step inside."""
+    free: bool = False
+    """A callback begins or ends between this step and the last one: g0's bounds may differ."""
+    unwound: bool = False
+    """A panic or Goexit has come to the Go frame whose first step ``before`` is."""
+    unseen: int = 0
+    """Callbacks since the last step that leave no event."""
+    rounds: Rounds | None = None
+    """Since the last step, rounds of this repeated frame have passed that leave no event."""
+    holder: Step | None = None
+    """The C frame whose bytes lie between: its first step."""
+    thread: ThreadScript | None = None
+    """Of the end of a thread, seen by who joins it: that thread."""
+    together: int = 0
+    """Of a thread's first step: how many start at once; 0 for one alone."""
+
+    @property
+    def node(self) -> Node:
+        return self.placed.node
+
+    @property
+    def number(self) -> int:
+        return self.placed.number
+
+
+@dataclass(eq=False)
+class ThreadScript:
+    """The steps of one thread."""
+
+    placed: Placed | None
+    """Its Thread node; None for the main thread."""
+    steps: tuple[Step, ...] = ()
+
+
+def script(case: Case) -> tuple[ThreadScript, ...]:
+    """The main thread's steps and those of each thread that it and others start, in the order of their
+    starts.  A thread in a repeated frame is there twice, in the first and in the last round."""
+    placed = {one.number: one for one in case.walk()}
+    children: dict[int | None, list[Placed]] = defaultdict(list)
+    for one in placed.values():
+        children[one.parent].append(one)
+    threads: list[ThreadScript] = []
+    main = ThreadScript(None)
+    threads.append(main)
+    main.steps = tuple(_Walker(children, threads).body(children[None], in_go=False))
+    return tuple(threads)
+
+
+class _Walker:
+    """Walks one thread's part of the tree, and has what changes on the way."""
+
+    def __init__(
+        self, children: dict[int | None, list[Placed]], threads: list[ThreadScript], alone: bool = True
+    ) -> None:
+        self._children = children
+        self._threads = threads
+        self._alone = alone
+        self._cgo = self._callbacks = self._region = 0
+        # What the next step is told.
+        self._free = False
+        self._unwound_to: Step | None = None
+        self._unseen = 0
+        self._rounds: Rounds | None = None
+        self._holder: Step | None = None
+
+    def _step(
+        self,
+        placed: Placed,
+        phase: Phase,
+        in_go: bool = False,
+        before: Step | None = None,
+        inside: Step | None = None,
+    ) -> Step:
+        made = Step(
+            placed,
+            phase,
+            in_go,
+            self._cgo,
+            self._callbacks,
+            self._region,
+            self._alone,
+            before=self._unwound_to or before,
+            inside=inside,
+            free=self._free or self._unwound_to is not None or self._rounds is not None,
+            unwound=self._unwound_to is not None,
+            unseen=self._unseen,
+            rounds=self._rounds,
+            holder=self._holder,
+        )
+        self._free, self._unwound_to, self._unseen = False, None, 0
+        self._rounds = self._holder = None
+        return made
+
+    def body(self, nodes: Sequence[Placed], in_go: bool) -> Iterator[Step]:
+        for placed in nodes:
+            yield from self._node(placed, in_go)
+            if end(placed.node):
+                return
+
+    def _body(self, placed: Placed, in_go: bool) -> Iterator[Step]:
+        return self.body(self._children[placed.number][: len(placed.node.body)], in_go)
+
+    def _node(self, placed: Placed, in_go: bool) -> Iterator[Step]:
+        node = placed.node
+        if isinstance(node, Panic | Goexit):
+            return
+        if isinstance(node, GO_LEAVES):
+            yield self._step(placed, Phase.DID, in_go=True)
+            return
+        if not in_go:
+            yield from self._native(placed)
+            return
+        before = self._step(placed, Phase.BEFORE, in_go=True)
+        yield before
+        # Go starts threads by itself; each other frame is one cgocall.
+        cgo = self._cgo
+        self._cgo += not isinstance(node, Thread | Together)
+        yield from self._native(placed, below_go=True)
+        self._cgo = cgo
+        if end(node) is None:
+            yield self._step(placed, Phase.AFTER, in_go=True, before=before)
+
+    def _native(self, placed: Placed, below_go: bool = False) -> Iterator[Step]:
+        match placed.node:
+            case Go():
+                yield from self._go(placed, placed.node)
+            case C():
+                yield from self._c(placed, placed.node)
+            case Python():
+                yield from self._plain(placed)
+            case Stack():
+                yield from self._stack(placed, placed.node)
+            case Export():
+                yield from self._export(placed, placed.node)
+            case Signal() | Setrlimit():
+                before = self._step(placed, Phase.BEFORE)
+                yield before
+                yield self._step(placed, Phase.AFTER, before=before)
+            case Thread() | Together():
+                yield from self._threads_of(placed, below_go)
+
+    def _plain(self, placed: Placed, before: Step | None = None) -> Iterator[Step]:
+        entered = self._step(placed, Phase.ENTERED, before=before)
+        yield entered
+        yield from self._body(placed, in_go=False)
+        if body_end(placed.node.body) is None:
+            yield self._step(placed, Phase.LEAVING, before=entered)
+
+    def _stack(self, placed: Placed, node: Stack) -> Iterator[Step]:
+        before = self._step(placed, Phase.BEFORE)
+        yield before
+        region = self._region
+        self._region = node.region
+        yield from self._plain(placed, before)
+        self._region = region
+        if end(node) is None:
+            yield self._step(placed, Phase.AFTER, before=before)
+
+    def _c(self, placed: Placed, node: C) -> Iterator[Step]:
+        entered = self._step(placed, Phase.ENTERED)
+        yield entered
+        self._holder = entered if node.stack else None
+        yield from self._body(placed, in_go=False)
+        if body_end(node.body) is None:
+            if node.times > 1:
+                self._rounds = Rounds(entered, node.times)
+                self._holder = entered if node.stack else None
+                yield from self._body(placed, in_go=False)
+            self._holder = None
+            yield self._step(placed, Phase.LEAVING, before=entered)
+
+    def _go(self, placed: Placed, node: Go) -> Iterator[Step]:
+        before = self._step(placed, Phase.BEFORE)
+        yield before
+        self._callbacks += 1
+        self._free = True
+        entered = self._step(placed, Phase.ENTERED, in_go=True, before=before)
+        yield entered
+        yield from self._guarded(placed, node, entered, in_go=True)
+        returns = end(node) is None
+        if returns:
+            yield self._step(placed, Phase.LEAVING, in_go=True, before=entered)
+        self._callbacks -= 1
+        self._free = True
+        if returns:
+            yield self._step(placed, Phase.AFTER, before=before, inside=entered)
+
+    def _guarded(self, placed: Placed, node: Go | Thread, entered: Step, in_go: bool) -> Iterator[Step]:
+        """A body, and what its frame recovers and defers."""
+        yield from self._body(placed, in_go)
+        ended = body_end(node.body)
+        if ended and in_go:
+            self._unwound_to = entered
+        if ended is End.PANIC and node.recover:
+            yield self._step(placed, Phase.RECOVERED, in_go=True)
+        yield from self.body(self._children[placed.number][len(node.body) :], in_go=True)
+
+    def _export(self, placed: Placed, node: Export) -> Iterator[Step]:
+        """An export records nothing in its Go frames; what stands in its C side's place does."""
+        before = self._step(placed, Phase.BEFORE)
+        yield before
+        first = None
+        self._free = True
+        if node.body:
+            self._callbacks += 1
+            self._cgo += 1
+            self._unseen = 1
+            for inner in self._body(placed, in_go=False):
+                first = first or inner
+                yield inner
+            self._callbacks -= 1
+            self._cgo -= 1
+            self._unwound_to = None  # the frame that recovers leaves no event
+        else:
+            self._unseen = callbacks(node)
+        self._free = True
+        if end(node) is None:
+            yield self._step(placed, Phase.AFTER, before=before, inside=first)
+
+    def _threads_of(self, placed: Placed, below_go: bool) -> Iterator[Step]:
+        """A thread, or several at once.  From a Go frame its two steps in Go stand around them."""
+        before = None
+        if not below_go:
+            before = self._step(placed, Phase.BEFORE)
+            yield before
+        together = isinstance(placed.node, Together)
+        started = self._children[placed.number] if together else [placed]
+        scripts = [self._thread(one, len(started) if together else 0) for one in started]
+        for one, thread in zip(started, scripts, strict=True):
+            assert isinstance(one.node, Thread)
+            if one.node.kind in ("native", "memory"):
+                ended = self._step(one, Phase.ENDED)
+                ended.thread = thread
+                ended.alone = self._alone and not together
+                yield ended
+        if not below_go:
+            yield self._step(placed, Phase.AFTER, before=before)
+
+    def _thread(self, placed: Placed, together: int) -> ThreadScript:
+        node = placed.node
+        assert isinstance(node, Thread)
+        made = ThreadScript(placed)
+        self._threads.append(made)
+        walker = _Walker(self._children, self._threads, self._alone and not together)
+        made.steps = tuple(walker._thread_steps(placed, node, together))
+        return made
+
+    def _thread_steps(self, placed: Placed, node: Thread, together: int) -> Iterator[Step]:
+        in_go = node.kind == "go"
+        entered = self._step(placed, Phase.ENTERED, in_go)
+        entered.together = together
+        yield entered
+        yield from self._guarded(placed, node, entered, in_go)
+        if body_end(node.body) is not End.EXIT:
+            yield self._step(placed, Phase.LEAVING, in_go, before=entered)
+
+
+def callbacks(node: Export) -> int:
+    """Callbacks of an export with the seed's own C side: its own, and those of its C functions."""
+    if node.name != "callGoWithVariousStackAndGoFrame":
+        return 1
+    return 3 if node.p else 4

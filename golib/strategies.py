@@ -98,8 +98,7 @@ def _cases(draw: DrawFn, bounds: tuple[calltree.Bounds, ...], worlds: bool) -> C
         blocked = draw(_one_of(("", "", "", *calltree.BLOCKABLE)))
         arriving = draw(_one_of(("", "", *_deliverable(on, blocked))))
     here = _Here("c", signals=_deliverable(on, blocked))
-    grower = _Grower(draw)
-    trees = [grower.node(here) for _ in range(draw(_one_of((1, 1, 2, 3))))]
+    trees = _Grower(draw).body(here, (1, 1, 2, 3))
     case = Case(
         *trees,
         bounds=chosen,
@@ -137,12 +136,16 @@ class _Grower:
         return self._draw(_one_of(values))
 
     def body(self, here: _Here, sizes: tuple[int, ...] = BODY) -> list[Node]:
-        count = min(self._pick(sizes), self._left)
-        return [self.node(here) for _ in range(count)]
+        count = self._pick(sizes)
+        # What is in the first of them may leave nothing for the next.
+        return [self.node(here) for _ in range(count) if self._left > 0]
 
     def node(self, here: _Here) -> Node:
         self._left -= 1
-        kind = self._pick(here.kinds)
+        kinds = here.kinds
+        if self._left < 2:
+            kinds = tuple(kind for kind in kinds if kind != "Together")
+        kind = self._pick(kinds)
         match kind:
             case "Go":
                 return self._go(here)
@@ -201,13 +204,13 @@ class _Grower:
         return calltree.Thread(*self.body(below), kind=kind, stack=self._pick(STACKS))
 
     def _together(self, here: _Here) -> Node:
-        count = self._pick((2, 3))
+        count = min(self._pick((2, 3)), self._left)
+        self._left -= count
         free = sorted(here.regions, key=abs)
         threads = []
         for number in range(count):
             # No two of them on the same foreign stack.
             own = here.below(here.frame, regions=tuple(free[number::count]))
-            self._left -= 1
             threads.append(self._thread(own))
         return calltree.Together(*threads)
 

@@ -46,14 +46,17 @@ def of(path: Path) -> Symbols:
     return Symbols(path)
 
 
-def text(path: Path, stacks: Sequence[tuple[int, Sequence[int]]]) -> str:
-    """The stacks as Go would print them: a header for each thread, then a line a function."""
-    if not stacks:
+def text(path: Path, samples: Sequence[Sequence[tuple[int, Sequence[int]]]]) -> str:
+    """The stacks of each sample as Go would print them: a header for each thread, a line a function, then an
+    empty line."""
+    if not samples:
         return ""
     names = of(path)
     lines = []
-    for tid, counters in stacks:
-        lines.append(f"golib: thread {tid}, by its frame pointers:")
-        lines += [f"{name}(...)" for pc in counters if (name := names.name(pc)) != ELSEWHERE]
-        lines.append("")
-    return "\n".join(lines)
+    for number, stacks in enumerate(samples, 1):
+        lines.append(f"golib: sample {number} of {len(samples)}")
+        for tid, counters in stacks:
+            lines.append(f"golib: thread {tid}, by its frame pointers:")
+            lines += [f"{name}(...)" for pc in counters if (name := names.name(pc)) != ELSEWHERE]
+            lines.append("")
+    return "\n".join(lines) + "\n"

@@ -31,6 +31,7 @@ class Phase(IntEnum):
     RECOVERED = 3  # a Go frame's deferred function, after its recover
     AFTER = 4  # the caller, again
     ENDED = 5  # who joined a native thread looks at the M it had
+    DID = 6  # a Go leaf, when its work is done
 
 
 class Base(IntEnum):
@@ -40,6 +41,7 @@ class Base(IntEnum):
     M = 1
     CURG = 2
     SCHED = 3
+    MEMSTATS = 4
 
 
 FIELDS: tuple[tuple[str, Base, str], ...] = (
@@ -63,19 +65,15 @@ FIELDS: tuple[tuple[str, Base, str], ...] = (
     ("throwing", Base.M, "m.throwing"),
     ("dying", Base.M, "m.dying"),
     ("preemptoff", Base.M, "m.preemptoff.len"),
-    ("needextram", Base.M, "m.needextram"),
     ("procid", Base.M, "m.procid"),
-    ("newSigstack", Base.M, "m.newSigstack"),
     ("m_curg", Base.M, "m.curg"),
     ("m_lockedg", Base.M, "m.lockedg"),
     ("goid", Base.CURG, "g.goid"),
     ("curg_lo", Base.CURG, "g.stack.lo"),
     ("curg_hi", Base.CURG, "g.stack.hi"),
     ("syscallsp", Base.CURG, "g.syscallsp"),
-    ("syscallpc", Base.CURG, "g.syscallpc"),
     ("syscallbp", Base.CURG, "g.syscallbp"),
     ("curg_sched_sp", Base.CURG, "g.sched.sp"),
-    ("curg_sched_pc", Base.CURG, "g.sched.pc"),
     ("throwsplit", Base.CURG, "g.throwsplit"),
     ("curg_panic", Base.CURG, "g._panic"),
     ("curg_defer", Base.CURG, "g._defer"),
@@ -83,6 +81,10 @@ FIELDS: tuple[tuple[str, Base, str], ...] = (
     ("cgoCtxt", Base.CURG, "g.cgoCtxt.len"),
     ("paniconfault", Base.CURG, "g.paniconfault"),
     ("without_p", Base.SCHED, "sched.nGsyscallNoP.value"),
+    # What Go leaves leave behind: how often the goroutine has stopped running (modulo 256), and how often
+    # the collector has run.
+    ("stops", Base.CURG, "g.trackingSeq"),
+    ("collections", Base.MEMSTATS, "memstats.numgc"),
 )
 
 
@@ -107,6 +109,7 @@ class EventStruct(ctypes.Structure):
         ("sigmask", ctypes.c_uint64),
         ("alt_sp", ctypes.c_uint64),
         ("alt_size", ctypes.c_uint64),
+        ("did", ctypes.c_uint64),
         ("values", ctypes.c_uint64 * VALUES),
     )
 
@@ -151,6 +154,18 @@ class Event:
     fpu: tuple[int, int] = (0, 0)
     goroutines: int = 0
     """runtime.NumGoroutine(), seen from Go only."""
+    did: int = 0
+    """By what it is seen that the node did its work; 0 where nothing is said here.
+
+    DID of Grow: bytes of goroutine stack in use at its deepest.  Of Traceback: bytes that it wrote.  Of
+    Block: how many of its waits parked the goroutine.  Of Wake: how many goroutines waited for the mutex
+    when it was unlocked.  GC, Yield and LockThread are seen by ``collections``, ``stops`` and ``lockedExt``.
+
+    AFTER, in C, of Setrlimit: the soft limit afterwards in bytes, 2**64-1 for none.  Of Signal: 1 if the
+    kernel wrote a signal's frame on this thread meanwhile; where further signals arrive, any of them.
+
+    ENTERED of a Python frame: 1.  Of a thread in a Together: how many threads had come when all began.
+    """
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -188,9 +203,9 @@ class Ended:
     stderr: str
     timed_out: bool
     record: Record
-    stacks: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    """Of a child whose time had run out: each thread's id and program counters, innermost first,
-    relative to where the library is loaded."""
+    samples: tuple[tuple[tuple[int, tuple[int, ...]], ...], ...] = ()
+    """Of a child whose time had run out, as often as it was looked at before its end: each thread's id and
+    program counters, innermost first, relative to where the library is loaded."""
 
 
 class Memory:
@@ -230,14 +245,14 @@ class Memory:
         self.map.close()
 
 
-_HEAD = "<IiBBHIIIIIQQQQQQQ"
-"""``struct event`` up to its values, as the struct module says it."""
+_HEAD = "@" + "".join(vars(kind)["_type_"] for _, kind in EventStruct._fields_[:-1])
+"""``struct event`` up to its values, as the struct module says it: with C's own sizes and alignment."""
 _PHASES = tuple(Phase)
 
 
 def _event(raw: tuple[int, ...], names: tuple[str, ...]) -> Event:
     _, node, phase, in_go, goroutines, tid, queries, mxcsr, control, alt_flags, *rest = raw
-    sp, told_lo, told_hi, m, sigmask, alt_sp, alt_size, *values = rest
+    sp, told_lo, told_hi, m, sigmask, alt_sp, alt_size, did, *values = rest
     return Event(
         node=node,
         phase=_PHASES[phase],
@@ -252,4 +267,5 @@ def _event(raw: tuple[int, ...], names: tuple[str, ...]) -> Event:
         altstack=(alt_sp, alt_size, alt_flags),
         fpu=(mxcsr, control),
         goroutines=goroutines,
+        did=did,
     )

@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ KILLED = "killed"
 SURVIVED = "SURVIVED"
 EQUIVALENT = "EQUIVALENT"
 REFUTED = "KILLED, THOUGH CALLED EQUIVALENT"
+GONE = "a known issue that vanished, nothing else"
+"""What kills a mutant that no test fails on, though the runtime no longer shows a fault that it has."""
 NO_PLACE = "DOES NOT APPLY"
 NO_BUILD = "DOES NOT COMPILE"
 ERROR = "ERROR"
@@ -227,6 +229,8 @@ class State:
     def __init__(self, path: Path, *, fresh: bool = False) -> None:
         self._path = path
         self.baseline = False
+        self.gone: frozenset[str] = frozenset()
+        """Known issues that do not show without a mutant either: somebody's GOROOT has mended them."""
         self._rows: dict[tuple[str, str], Row] = {}
         if fresh:
             path.unlink(missing_ok=True)
@@ -238,7 +242,7 @@ class State:
 
     def _take(self, data: dict[str, Any]) -> None:
         if data["digest"] == "":
-            self.baseline = True
+            self.baseline, self.gone = True, frozenset(data.get("gone", ()))
         else:
             row = Row(**data["row"])
             self._rows[row.mutant, data["digest"]] = row
@@ -252,10 +256,10 @@ class State:
         self._rows[mutant.id, mutant.digest()] = row
         self._append({"digest": mutant.digest(), "row": dataclasses.asdict(row)})
 
-    def add_baseline(self) -> None:
+    def add_baseline(self, gone: Iterable[str]) -> None:
         """The suite passes unmutated."""
-        self.baseline = True
-        self._append({"digest": ""})
+        self.baseline, self.gone = True, frozenset(gone)
+        self._append({"digest": "", "gone": sorted(self.gone)})
 
     def _append(self, data: dict[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -329,9 +333,13 @@ class Judge:
             failure = fuzz_alone(build.build(self._toolchain), self._fuzz_only)
             if failure:
                 raise Stop(f"{self._toolchain.name}: the fuzzer fails without a mutant: {failure.headline}")
+        gone: set[str] = set()
         for stage in [] if self._fuzz_only is not None else self._stages(()):
             try:
                 failure = run_stage(self._toolchain, stage, None)
+                if failure is not None and failure.test == GONE:
+                    gone |= set(failure.field.split(", "))
+                    continue
                 said = f"{failure.test}: {failure.headline or failure.field}" if failure else ""
             except Stop as error:
                 said = str(error)
@@ -340,7 +348,7 @@ class Judge:
                 raise Stop(
                     f"{name}: the suite fails without a mutant, so it can judge none; mend that first: {said}"
                 )
-        self._state.add_baseline()
+        self._state.add_baseline(gone)
 
     def _judge(self, mutant: Mutant, home: Path, *, prove: bool) -> Row:
         row = Row(mutant.id, mutant.hunk, ERROR)
@@ -405,11 +413,15 @@ class Judge:
         )
 
     def _first_failure(self, mutant: Mutant, overlay: Path) -> Failure | None:
+        """A failure; where there is none in any stage, an issue that has vanished."""
+        gone: set[str] = set()
         for stage in self._stages(mutant.behaviour):
             failure = run_stage(self._toolchain, stage, overlay)
-            if failure is not None:
+            if failure is not None and failure.test != GONE:
                 return failure
-        return None
+            gone |= set(failure.field.split(", ")) if failure else set()
+        gone -= self._state.gone
+        return Failure(GONE, ", ".join(sorted(gone)), "") if gone else None
 
     def _stages(self, behaviour: Sequence[str]) -> list[Stage]:
         """The most telling tests first, the fuzzer last."""
@@ -459,7 +471,7 @@ def run_stage(toolchain: Toolchain, stage: Stage, overlay: Path | None) -> Failu
             raise Stop(f"pytest did not end within {JUDGE_SECONDS} s") from error
         document = json.loads(result.read_text()) if result.exists() else {"results": []}
     if done.returncode in (_PASSED, _NOTHING_COLLECTED):
-        return None
+        return vanished(document)
     # Stopping at the first failure is an interruption where xdist runs the tests.
     told = done.returncode in (_FAILED, _INTERRUPTED)
     failure = first_failure(document) if told else None
@@ -501,15 +513,29 @@ def _drawn(count: int, wanted: str) -> list[Case]:
     return [case for case in fuzz.generate(count, "mutants") if flavour(case) == wanted]
 
 
+_FOUND_FAULT = ("AssertionError", "Failed")
+"""What a test raises that finds fault with Go: by assert, and by pytest.fail. Anything else is golib's own."""
+
+
 def first_failure(document: dict[str, Any]) -> Failure | None:
-    """From the JSON of --golib-json. A harness fault, or a test that never ran a case, is none."""
+    """From the JSON of --golib-json. A harness fault, an exception of golib's own, or a test that never ran a
+    case, is none."""
     for result in document["results"]:
         outcome = result["outcome"]
-        if result["status"] == "failed" and outcome is not None and outcome["kind"] != "harness":
+        speaks_of_go = (
+            outcome is not None and outcome["kind"] != "harness" and result["raised"] in _FOUND_FAULT
+        )
+        if result["status"] == "failed" and speaks_of_go:
             # A test may find fault with a case that passed: then the assertion is its own.
             field = "assertion" if outcome["kind"] == "passed" else outcome["signature"]
             return Failure(result["test"], field, outcome["headline"])
     return None
+
+
+def vanished(document: dict[str, Any]) -> Failure | None:
+    """The known issues that should show and no longer do, where that is all that was noticed."""
+    gone = sorted({name for result in document["results"] for name in result.get("gone", ())})
+    return Failure(GONE, ", ".join(gone), "") if gone else None
 
 
 def _last_words(output: str) -> str:

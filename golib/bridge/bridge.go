@@ -100,29 +100,18 @@ func run(parent *C.struct_node, first *C.struct_thunk, count C.int32_t) {
 func step(parent *C.struct_node, t *C.struct_thunk) {
 	n := (*C.struct_node)(t.arg)
 	n.thread = parent.thread
+	if leaf := leaves[n.kind]; leaf != nil {
+		did := leaf(n)
+		recordDid(n, C.GOLIB_DID, did)
+		return
+	}
 	switch n.kind {
-	case C.GOLIB_GC:
-		runtime.GC()
-	case C.GOLIB_PANIC:
-		panic(fmt.Sprint("panic of node ", n.id))
-	case C.GOLIB_GROW:
-		grow(int(n.stack))
-	case C.GOLIB_YIELD:
-		runtime.Gosched()
-	case C.GOLIB_TRACEBACK:
-		runtime.Stack(make([]byte, 1<<16), true)
-	case C.GOLIB_GOEXIT:
-		runtime.Goexit()
 	case C.GOLIB_LOCKTHREAD:
 		runtime.LockOSThread()
 		runtime.Gosched()
+		// Before it is unlocked: m.lockedExt shows what it did.
+		record(n, C.GOLIB_DID)
 		runtime.UnlockOSThread()
-	case C.GOLIB_BLOCK:
-		opened := make(chan struct{})
-		go close(opened)
-		<-opened
-	case C.GOLIB_WAKE:
-		wake()
 	case C.GOLIB_THREAD:
 		record(n, C.GOLIB_BEFORE)
 		start(n)()
@@ -141,32 +130,105 @@ func step(parent *C.struct_node, t *C.struct_thunk) {
 	}
 }
 
-// grow uses that many bytes of goroutine stack, so that it is moved.
-//
-//go:noinline
-func grow(bytes int) byte {
-	var room [1024]byte
-	room[bytes%len(room)] = 1
-	if bytes > len(room) {
-		return room[0] + grow(bytes-len(room))
-	}
-	return room[bytes%len(room)]
+// leaves has a function for each Go leaf, by its kind. It returns by what its
+// work is seen, where the runtime's fields do not show it, and 0 where they do.
+// LockThread is not among them, because it has something left to undo.
+var leaves = [C.GOLIB_KINDS]func(*C.struct_node) uint64{
+	C.GOLIB_GC:        collect,
+	C.GOLIB_PANIC:     panics,
+	C.GOLIB_GROW:      func(n *C.struct_node) uint64 { return grow(int(n.stack)) },
+	C.GOLIB_YIELD:     yield,
+	C.GOLIB_TRACEBACK: traceback,
+	C.GOLIB_GOEXIT:    exits,
+	C.GOLIB_BLOCK:     block,
+	C.GOLIB_WAKE:      wake,
 }
 
-// wake unlocks a mutex that another goroutine waits for.
-func wake() {
+// collect is seen by memstats.numgc.
+func collect(*C.struct_node) uint64 {
+	runtime.GC()
+	return 0
+}
+
+func panics(n *C.struct_node) uint64 {
+	panic(fmt.Sprint("panic of node ", n.id))
+}
+
+func exits(*C.struct_node) uint64 {
+	runtime.Goexit()
+	return 0
+}
+
+// yield is seen by g.trackingSeq.
+func yield(*C.struct_node) uint64 {
+	runtime.Gosched()
+	return 0
+}
+
+// traceback returns the bytes that it wrote.
+func traceback(*C.struct_node) uint64 {
+	return uint64(runtime.Stack(make([]byte, 1<<16), true))
+}
+
+// grow uses that many bytes of goroutine stack, so that it is moved, and
+// returns how many of them are in use at its deepest.
+//
+//go:noinline
+func grow(bytes int) (used uint64) {
+	var room [1024]byte
+	if bytes > len(room) {
+		used = grow(bytes - len(room))
+	} else {
+		used = uint64(g.Used(uintptr(C.golib_roots.g_hi)))
+	}
+	runtime.KeepAlive(&room)
+	return used
+}
+
+// block waits for a channel that another goroutine closes, and returns how many
+// waits parked it. Once is not always enough: where the other is the faster,
+// nobody waits.
+func block(*C.struct_node) uint64 {
+	for {
+		hi, stops := ofG(C.golib_roots.g_hi, 8), ofG(C.golib_roots.g_stops, 1)
+		opened := make(chan struct{})
+		go close(opened)
+		<-opened
+		// A goroutine also stops while its stack is moved.
+		parked := ofG(C.golib_roots.g_stops, 1) != stops && ofG(C.golib_roots.g_hi, 8) == hi
+		if parked || C.golib_roots.g_stops == 0 {
+			return 1
+		}
+	}
+}
+
+// ofG reads a field of the goroutine's g.
+func ofG(offset C.uint64_t, size uint32) C.uint64_t {
+	return load(g.Current(), uintptr(offset), size)
+}
+
+// How sync.Mutex counts who waits for it, in its first word: the same since
+// Go 1.9 (internal/sync/mutex.go).
+const mutexWaiterShift = 3
+
+// wake unlocks a mutex that other goroutines wait for, and returns how many.
+func wake(*C.struct_node) uint64 {
 	var mu sync.Mutex
-	waiting, done := make(chan struct{}), make(chan struct{})
+	done := make(chan struct{})
 	mu.Lock()
 	go func() {
-		close(waiting)
 		mu.Lock()
 		mu.Unlock()
 		close(done)
 	}()
-	<-waiting
+	waiting := int32(0)
+	for waiting == 0 {
+		runtime.Gosched()
+		waiting = atomic.LoadInt32((*int32)(unsafe.Pointer(&mu))) >> mutexWaiterShift
+	}
 	mu.Unlock()
 	<-done
+	return uint64(waiting)
 }
 
 // start starts a thread of the tree and returns what waits for its end.
@@ -183,8 +245,7 @@ func start(n *C.struct_node) (join func()) {
 		defer close(done)
 		runtime.LockOSThread()
 		n.mute = mute
-		C.golib_begin_thread(n)
-		record(n, C.GOLIB_ENTERED)
+		recordDid(n, C.GOLIB_ENTERED, uint64(C.golib_begin_thread(n)))
 		frame(n)
 		record(n, C.GOLIB_LEAVING)
 	}()
@@ -207,7 +268,9 @@ func together(n *C.struct_node) {
 }
 
 // record appends an event, as record.c does, without a call to C.
-func record(n *C.struct_node, phase uint8) {
+func record(n *C.struct_node, phase uint8) { recordDid(n, phase, 0) }
+
+func recordDid(n *C.struct_node, phase uint8, did uint64) {
 	thread := n.thread
 	if thread.mute != 0 {
 		return
@@ -222,10 +285,11 @@ func record(n *C.struct_node, phase uint8) {
 	gp := g.Current()
 	m := *(*unsafe.Pointer)(unsafe.Add(gp, C.golib_roots.g_m))
 	base := [...]unsafe.Pointer{
-		C.GOLIB_IN_G0:    *(*unsafe.Pointer)(unsafe.Add(m, C.golib_roots.m_g0)),
-		C.GOLIB_IN_M:     m,
-		C.GOLIB_IN_CURG:  gp,
-		C.GOLIB_IN_SCHED: *(*unsafe.Pointer)(unsafe.Pointer(&C.golib_roots.sched)),
+		C.GOLIB_IN_G0:       *(*unsafe.Pointer)(unsafe.Add(m, C.golib_roots.m_g0)),
+		C.GOLIB_IN_M:        m,
+		C.GOLIB_IN_CURG:     gp,
+		C.GOLIB_IN_SCHED:    *(*unsafe.Pointer)(unsafe.Pointer(&C.golib_roots.sched)),
+		C.GOLIB_IN_MEMSTATS: *(*unsafe.Pointer)(unsafe.Pointer(&C.golib_roots.memstats)),
 	}
 	e.node = n.id
 	e.phase = C.uint8_t(phase)
@@ -236,6 +300,7 @@ func record(n *C.struct_node, phase uint8) {
 	e.told_lo, e.told_hi = thread.told_lo, thread.told_hi
 	e.sp = C.uint64_t(uintptr(unsafe.Pointer(&slot)))
 	e.m = C.uint64_t(uintptr(m))
+	e.did = C.uint64_t(did)
 	for i := range e.values {
 		f := &C.golib_fields[i]
 		e.values[i] = load(base[f.base], uintptr(f.offset), uint32(f.size))

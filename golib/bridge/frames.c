@@ -171,13 +171,59 @@ void golib_frame_export(void *arg)
 	golib_export_end(n);
 }
 
+// Memory in which the kernel writes when it delivers a signal to this thread,
+// filled with a pattern: the upper part of the alternate stack, or what lies
+// below SP, but for what a call takes that delivers none.
+
+#define PATTERN 0x7061747465726e21u
+// Bytes below SP that pthread_kill may use itself; it is bound, for ctypes loads with RTLD_NOW.
+#define CALL 1024
+// Bytes below those that are filled: a frame takes 1 to 4 KiB, more only with AMX.
+#define BELOW (8 * 1024)
+// Bytes of an alternate stack that are filled, at most.
+#define ABOVE (16 * 1024)
+
+struct marked { volatile uint64_t *lo, *hi; };
+
+static struct marked mark(uint64_t sp)
+{
+	uint64_t lo = sp - CALL - BELOW, hi = sp - CALL;
+	struct marked room;
+	volatile uint64_t *at;
+	stack_t alt;
+
+	if (sigaltstack(0, &alt) == 0 && !(alt.ss_flags & (SS_DISABLE | SS_ONSTACK))) {
+		lo = (uint64_t)alt.ss_sp;
+		hi = lo + alt.ss_size;
+		if (lo < hi - ABOVE)
+			lo = hi - ABOVE;
+	}
+	room.lo = (uint64_t *)((lo + 7) & ~7ul);
+	room.hi = (uint64_t *)(hi & ~7ul);
+	for (at = room.lo; at < room.hi; at++)
+		*at = PATTERN;
+	return room;
+}
+
+static int is_written(struct marked room)
+{
+	volatile uint64_t *at;
+
+	for (at = room.lo; at < room.hi; at++)
+		if (*at != PATTERN)
+			return 1;
+	return 0;
+}
+
 void golib_leaf_signal(void *arg)
 {
 	struct node *n = arg;
+	struct marked room;
 
 	golib_record(n, GOLIB_BEFORE);
+	room = mark((uint64_t)__builtin_frame_address(0));
 	pthread_kill(pthread_self(), n->argument); // delivered before it returns
-	golib_record(n, GOLIB_AFTER);
+	golib_record_did(n, GOLIB_AFTER, is_written(room));
 }
 
 void golib_leaf_setrlimit(void *arg)
@@ -190,7 +236,8 @@ void golib_leaf_setrlimit(void *arg)
 	limit.rlim_cur = n->stack;
 	if (setrlimit(RLIMIT_STACK, &limit) != 0)
 		golib_fault("setrlimit(RLIMIT_STACK) was refused");
-	golib_record(n, GOLIB_AFTER);
+	getrlimit(RLIMIT_STACK, &limit);
+	golib_record_did(n, GOLIB_AFTER, limit.rlim_cur);
 }
 
 // Threads.
@@ -198,7 +245,7 @@ void golib_leaf_setrlimit(void *arg)
 struct golib_gate {
 	pthread_mutex_t lock;
 	pthread_cond_t open;
-	int32_t missing;
+	uint64_t threads, come;
 };
 
 struct golib_gate *golib_gate_new(int32_t threads)
@@ -207,21 +254,27 @@ struct golib_gate *golib_gate_new(int32_t threads)
 
 	pthread_mutex_init(&gate->lock, 0);
 	pthread_cond_init(&gate->open, 0);
-	gate->missing = threads;
+	gate->threads = threads;
+	gate->come = 0;
 	return gate;
 }
 
-// golib_gate_wait returns when all threads of the gate have come to it.
-void golib_gate_wait(struct golib_gate *gate)
+// golib_gate_wait returns when all threads of the gate have come to it, and
+// says how many those are: 0 where there is no gate.
+uint64_t golib_gate_wait(struct golib_gate *gate)
 {
+	uint64_t come;
+
 	if (!gate)
-		return;
+		return 0;
 	pthread_mutex_lock(&gate->lock);
-	if (--gate->missing == 0)
+	if (++gate->come == gate->threads)
 		pthread_cond_broadcast(&gate->open);
-	while (gate->missing > 0)
+	while (gate->come < gate->threads)
 		pthread_cond_wait(&gate->open, &gate->lock);
+	come = gate->come;
 	pthread_mutex_unlock(&gate->lock);
+	return come;
 }
 
 void golib_gate_free(struct golib_gate *gate)
@@ -231,19 +284,19 @@ void golib_gate_free(struct golib_gate *gate)
 	free(gate);
 }
 
-// golib_begin_thread is the first thing a thread of the tree does.
-void golib_begin_thread(struct node *n)
+// golib_begin_thread is the first thing a thread of the tree does. It returns
+// what golib_gate_wait does.
+uint64_t golib_begin_thread(struct node *n)
 {
 	n->thread = golib_self();
 	n->thread->mute = n->mute;
 	golib_may_be_signalled(n->thread);
-	golib_gate_wait(n->gate);
+	return golib_gate_wait(n->gate);
 }
 
 void golib_thread_body(struct node *n)
 {
-	golib_begin_thread(n);
-	golib_record(n, GOLIB_ENTERED);
+	golib_record_did(n, GOLIB_ENTERED, golib_begin_thread(n));
 	golib_run_body(n);
 	golib_record(n, GOLIB_LEAVING);
 	n->m = golib_m();
@@ -308,7 +361,7 @@ void golib_native_join(void *arg)
 
 	// When it returns, the destructor of Go's pthread key has run: dropm.
 	pthread_join((pthread_t)n->handle, 0);
-	golib_record_m(n, GOLIB_ENDED, n->m);
+	golib_record_m(n, GOLIB_ENDED, n->m, 0);
 }
 
 void golib_start(struct node *n)

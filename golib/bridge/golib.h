@@ -21,11 +21,13 @@ enum golib_kind {
 	GOLIB_GOEXIT, GOLIB_LOCKTHREAD, GOLIB_BLOCK, GOLIB_WAKE,
 	// Leaves that only C can do.
 	GOLIB_SIGNAL, GOLIB_SETRLIMIT,
+	GOLIB_KINDS,
 };
 
 enum golib_phase {
 	GOLIB_BEFORE, GOLIB_ENTERED, GOLIB_LEAVING, GOLIB_RECOVERED, GOLIB_AFTER,
 	GOLIB_ENDED, // of a thread: its M, seen by who joined it
+	GOLIB_DID,   // of a Go leaf that returns: its work is done
 };
 
 // What a thread knows of itself. It lives in the thread's TLS.
@@ -73,6 +75,7 @@ struct event {
 	uint64_t sp, told_lo, told_hi;
 	uint64_t m;                 // 0: the thread never called Go, and values mean nothing
 	uint64_t sigmask, alt_sp, alt_size;
+	uint64_t did;               // by what it is seen that the node did its work, see golib/trace.py
 	uint64_t values[GOLIB_VALUES]; // one for each field of the table, see golib_use
 };
 
@@ -85,7 +88,10 @@ struct header {
 	char fault[1000];    // what went wrong on our side, if anything
 };
 
-enum golib_base { GOLIB_IN_G0, GOLIB_IN_M, GOLIB_IN_CURG, GOLIB_IN_SCHED, GOLIB_BASES };
+enum golib_base {
+	GOLIB_IN_G0, GOLIB_IN_M, GOLIB_IN_CURG, GOLIB_IN_SCHED, GOLIB_IN_MEMSTATS,
+	GOLIB_BASES,
+};
 
 struct field {
 	uint32_t base;
@@ -93,9 +99,11 @@ struct field {
 	uint64_t offset; // bytes
 };
 
-// Offsets of the three pointers that lead to everything else, and where
-// runtime.sched lies: from Python an offset in the library, then an address.
-struct roots { uint64_t g_m, m_g0, m_curg, sched; };
+// Offsets of the three pointers that lead to everything else, and of two
+// fields of g that Go leaves read: the end of its stack, and the count of its
+// stops (0: this release has none). Then where runtime.sched and
+// runtime.memstats lie: from Python offsets in the library, then addresses.
+struct roots { uint64_t g_m, m_g0, m_curg, g_hi, g_stops, sched, memstats; };
 
 extern struct header *golib_header;
 extern struct event *golib_events;
@@ -108,16 +116,17 @@ extern void *(*golib_read_g)(void);
 
 struct golib_thread *golib_self(void);
 void golib_record(struct node *n, int phase);
-void golib_record_m(struct node *n, int phase, char *m);
+void golib_record_did(struct node *n, int phase, uint64_t did);
+void golib_record_m(struct node *n, int phase, char *m, uint64_t did);
 void golib_remember_end(struct node *n);
 char *golib_m(void);
 void golib_call(const struct thunk *t);
 void golib_run_body(struct node *n);
 void golib_start(struct node *n);
 void golib_join(struct node *n);
-void golib_begin_thread(struct node *n);
+uint64_t golib_begin_thread(struct node *n);
 struct golib_gate *golib_gate_new(int32_t threads);
-void golib_gate_wait(struct golib_gate *gate);
+uint64_t golib_gate_wait(struct golib_gate *gate);
 void golib_gate_free(struct golib_gate *gate);
 void golib_fault(const char *what);
 int golib_wants(const char *what);

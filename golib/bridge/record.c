@@ -31,6 +31,7 @@ void golib_use(void *memory, const struct field *fields, const struct roots *roo
 	memcpy(golib_fields, fields, sizeof golib_fields);
 	golib_roots = *roots;
 	golib_roots.sched += (uint64_t)&__ehdr_start;
+	golib_roots.memstats += (uint64_t)&__ehdr_start;
 }
 
 // golib_sizes tells Python how this compiler laid the structures out.
@@ -135,16 +136,25 @@ char *golib_m(void)
 
 void golib_record(struct node *n, int phase)
 {
-	golib_record_m(n, phase, golib_m());
+	golib_record_m(n, phase, golib_m(), 0);
+}
+
+void golib_record_did(struct node *n, int phase, uint64_t did)
+{
+	golib_record_m(n, phase, golib_m(), did);
 }
 
 // golib_record_m is golib_record for an M that need not be the thread's own.
-__attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m)
+__attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m, uint64_t did)
 {
 	struct golib_thread *self = golib_self();
 	struct event *e;
 	uint32_t slot;
-	char *base[GOLIB_BASES] = {[GOLIB_IN_M] = m, [GOLIB_IN_SCHED] = (char *)golib_roots.sched};
+	char *base[GOLIB_BASES] = {
+		[GOLIB_IN_M] = m,
+		[GOLIB_IN_SCHED] = (char *)golib_roots.sched,
+		[GOLIB_IN_MEMSTATS] = (char *)golib_roots.memstats,
+	};
 	int i;
 
 	if (self->mute)
@@ -164,6 +174,7 @@ __attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m
 	e->told_hi = self->told_hi;
 	e->sp = (uint64_t)__builtin_frame_address(0);
 	e->m = (uint64_t)m;
+	e->did = did;
 	if (m) {
 		base[GOLIB_IN_G0] = *(char **)(m + golib_roots.m_g0);
 		base[GOLIB_IN_CURG] = *(char **)(m + golib_roots.m_curg);

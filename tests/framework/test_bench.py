@@ -342,7 +342,7 @@ def test_suite_as_json(library: Library) -> None:
 
 def test_suite_takes_no_fault_of_ours_for_a_verdict() -> None:
     case = Case(Go())
-    outcome = Outcome(case, Kind.HARNESS, "broken", Signature("harness", "broken"), (), (), 0, "")
+    outcome = Outcome(case, Kind.HARNESS, "broken", Signature("harness", "broken"), (), (), 0, "", case)
     with pytest.raises(Stop, match="came to no verdict: broken"):
         bench_suite.judged(outcome, case)
 

@@ -17,14 +17,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from broken import Break, breaking
 
-from golib import C, Case, Go, Stack, Thread
-from golib.calltree import KIB, REGION, REGIONS
+from golib import C, Case, Export, Go, Python, Setrlimit, Signal, Stack, Thread, Together, forkserver
+from golib.calltree import KIB, REGION, REGIONS, Node
 from golib.child import Request
-from golib.door import Servers, Subject, fields_of, servers
+from golib.door import Servers, Subject, fields_of, first_matters, servers
 from golib.forkserver import ForkServer, ServerError, World
 from golib.outcome import Kind
 from golib.trace import Phase
@@ -33,6 +34,8 @@ SECONDS = 60
 """For the end of a process that has been told to end: only a broken golib needs them."""
 SHORT = 0.3
 """Seconds until a case that never ends is a hang."""
+AGAIN = 0.01
+"""Seconds until a signal that has interrupted nothing is sent again."""
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,8 +75,8 @@ def server() -> Iterator[ForkServer]:
     server.close()
 
 
-def request(subject: Subject, *cases: Case, timeout: float = SECONDS) -> Request:
-    return Request(str(subject.library.path), fields_of(subject.library), cases, timeout)
+def request(subject: Subject, *cases: Case, timeout: float = SECONDS, load: int = 0) -> Request:
+    return Request(str(subject.library.path), fields_of(subject.library), cases, timeout, load=load)
 
 
 class Fifo:
@@ -136,7 +139,8 @@ def test_it_imports_only_what_a_fork_can_bear(server: ForkServer) -> None:
         "threading",  # no thread, but at each fork work that touches a hundred pages
     }
     ours = {name for name in done.stdout.split() if name.startswith("golib.")}
-    assert ours == {f"golib.{name}" for name in ("forkserver", "child", "binding", "trace", "calltree")}
+    names = ("forkserver", "child", "binding", "trace", "calltree", "legality", "script")
+    assert ours == {f"golib.{name}" for name in names}
 
 
 def test_it_is_in_a_session_of_its_own(server: ForkServer) -> None:
@@ -176,6 +180,15 @@ def test_an_unlimited_stack_reaches_the_child(broken: Subject) -> None:
 def test_where_nothing_is_said_the_limit_is_the_parents(broken: Subject) -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
     assert broken.run(Case(breaking(Break.LIMITS))).stderr == f"core 0 stack {soft}\n"
+
+
+def test_a_limit_that_a_case_has_set_is_not_that_of_the_next(broken: Subject, server: ForkServer) -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    cases = [Case(breaking(Break.LIMITS)), Case(Setrlimit(stack=1024 * KIB), breaking(Break.LIMITS))]
+    ended_ = server.run(request(broken, *cases, cases[0]))
+    assert ended_.record.finished == 3
+    limits = re.findall(r"stack (-?\d+)$", ended_.stderr, re.MULTILINE)
+    assert limits == [str(soft), str(1024 * KIB), str(soft)]
 
 
 def test_godebug_reaches_go(subject: Subject) -> None:
@@ -381,6 +394,198 @@ def test_the_next_case_gets_a_new_server(subject: Subject) -> None:
     assert servers()._servers[world].pid != first
 
 
+# What an exception in the midst of a case leaves.
+
+
+class Interrupted(BaseException):
+    """As pytest-timeout's, and KeyboardInterrupt: no Exception."""
+
+
+@pytest.fixture
+def interrupted(fifo: Fifo) -> Iterator[Callable[[Callable[[], object]], int]]:
+    """Calls a function, and raises Interrupted from a signal's handler while it receives an answer, once a
+    process has told its pid.  Returns the pid."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        there = frame is not None and frame.f_code.co_name == "_exactly"
+        if there and not raised.is_set():
+            raised.set()
+            raise Interrupted
+
+    def call(function: Callable[[], object]) -> int:
+        pids: list[int] = []
+
+        def wait() -> None:
+            pids.append(fifo.pid())
+            # A process may tell it before who has started it receives, and a signal that comes just before the
+            # system call does not end it.
+            while not raised.is_set():
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+                raised.wait(AGAIN)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        try:
+            with pytest.raises(Interrupted):
+                function()
+        finally:
+            waiting.join()
+        return pids[0]
+
+    raised = threading.Event()
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    yield call
+    signal.signal(signal.SIGUSR1, before)
+
+
+Interrupting = Callable[[Callable[[], object]], int]
+
+
+def test_an_interrupted_case_leaves_no_process_and_no_answer(
+    broken: Subject, interrupted: Interrupting
+) -> None:
+    ours = Servers()
+    world = World()
+    try:
+        ours.run(world, request(broken, Case(Go())))
+        before = len(descriptors("self"))
+        [first] = ours._servers.values()
+        child = interrupted(lambda: ours.run(world, request(broken, HANGS, load=1)))
+        assert not Path(f"/proc/{first.pid}").exists()
+        assert first.pid not in children(os.getpid())
+        assert ended(child)
+        after = ours.run(world, request(broken, Case(C(Go()))))
+        assert (after.status, after.timed_out, after.record.finished) == (0, False, 1)
+        assert len(descriptors("self")) == before
+    finally:
+        ours.close()
+
+
+def test_a_late_answer_is_not_the_next_requests(
+    broken: Subject, interrupted: Interrupting, server: ForkServer
+) -> None:
+    child = interrupted(lambda: server.run(request(broken, HANGS)))
+    os.kill(child, signal.SIGKILL)
+    assert select.select([server._socket], [], [], SECONDS)[0], "its answer"
+    with pytest.raises(ServerError, match=r"answered request 1 and not 2, .*; close the server"):
+        server.run(request(broken, Case(Go())))
+
+
+def test_a_server_that_does_not_go_is_killed_with_its_child(
+    broken: Subject, interrupted: Interrupting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forkserver, "PATIENCE", SHORT)
+    server = ForkServer(World())
+    interrupted(lambda: server.run(request(broken, HANGS, load=1)))
+    its = children(server.pid)
+    os.kill(server.pid, signal.SIGSTOP)
+    server.close()
+    assert not Path(f"/proc/{server.pid}").exists()
+    assert len(its) == 2
+    assert all(ended(pid) for pid in its)
+
+
+def test_an_interrupted_start_leaves_no_process(
+    interrupted: Interrupting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # It tells its pid and never says that it is ready.
+    hangs = tmp_path / "hangs"
+    hangs.write_text('#!/bin/sh\necho $$ > "$GOLIB_TEST_FIFO"\nexec sleep 1000\n')
+    hangs.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(hangs))
+    monkeypatch.setattr(forkserver, "PATIENCE", SHORT)
+    before = descriptors("self")
+    pid = interrupted(lambda: ForkServer(World()))
+    assert not Path(f"/proc/{pid}").exists()
+    assert descriptors("self") == before
+
+
+# What the server itself cannot do.
+
+
+def test_a_server_that_cannot_run_a_case_says_why_and_lives(subject: Subject, server: ForkServer) -> None:
+    case = request(subject, Case(Go()))
+    server.run(case)
+    soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (len(descriptors(server.pid)), hard))
+    with pytest.raises(
+        ServerError, match=r"could not run its cases: OSError: \[Errno 24\] Too many open files"
+    ):
+        server.run(case)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert server.run(case).status == 0
+    with pytest.raises(ServerError, match=r"could not run its cases: ModuleNotFoundError: No module named"):
+        server.run(request(subject, Case(C(stack=Break.HANG))))  # an enum of the tests
+    assert server.run(case).status == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may have as many processes as it likes")
+@pytest.mark.parametrize("load", [0, 2])
+def test_a_server_that_can_fork_no_child_says_so_and_lives(
+    subject: Subject, server: ForkServer, load: int
+) -> None:
+    case = request(subject, Case(Go()), load=load)
+    limits = resource.prlimit(server.pid, resource.RLIMIT_NPROC)
+    resource.prlimit(server.pid, resource.RLIMIT_NPROC, (0, limits[1]))
+    before = descriptors(server.pid)
+    with pytest.raises(ServerError, match=r"no process could be forked: .*\(ulimit -u"):
+        server.run(case)
+    assert descriptors(server.pid) == before
+    resource.prlimit(server.pid, resource.RLIMIT_NPROC, limits)
+    assert server.run(case).status == 0
+    assert children(server.pid) == []
+
+
+# Under load.
+
+
+def state(pid: int) -> str:
+    """The letter of /proc/PID/stat: R where it runs or would like to."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+@pytest.mark.parametrize("load", [0, 1, 3])
+def test_busy_processes_stand_beside_the_child_and_go_with_it(
+    broken: Subject, fifo: Fifo, server: ForkServer, load: int
+) -> None:
+    beside: dict[int, str] = {}
+
+    def victim() -> int:
+        [child] = [
+            pid for pid in children(server.pid) if os.getsid(pid) == pid
+        ]  # the others stay in its session
+        beside.update({pid: state(pid) for pid in children(server.pid) if pid != child})
+        return child
+
+    killed_in_mid_case(lambda: server.run(request(broken, HANGS, load=load)), fifo, victim)
+    assert list(beside.values()) == ["R"] * load
+    assert children(server.pid) == []
+    assert not any(Path(f"/proc/{pid}").exists() for pid in beside)
+
+
+def test_a_case_under_load_comes_to_what_it_comes_to_alone(subject: Subject) -> None:
+    assert subject.run(Case(C(Go())), load=2).kind is Kind.PASSED
+    row = [Case(C(Go())), Case(Go())]
+    assert [one.kind for one in subject.run_in_a_row(row, load=2)] == [Kind.PASSED, Kind.PASSED]
+    assert children(servers()._servers[World()].pid) == []
+
+
+def test_busy_processes_do_not_outlive_their_server(broken: Subject, fifo: Fifo, server: ForkServer) -> None:
+    busy: list[int] = []
+
+    def victim() -> int:
+        busy.extend(children(server.pid))
+        return server.pid
+
+    def run() -> None:
+        with pytest.raises(ServerError):
+            server.run(request(broken, HANGS, load=2))
+
+    killed_in_mid_case(run, fifo, victim)
+    assert len(busy) == 3
+    assert all(ended(pid) for pid in busy)
+
+
 def test_a_child_killed_from_outside_is_a_signal_and_the_server_lives(broken: Subject, fifo: Fifo) -> None:
     server = ForkServer(World())
     statuses: list[int] = []
@@ -413,3 +618,47 @@ def test_several_cases_in_a_row_share_a_child(subject: Subject, server: ForkServ
     ended_ = server.run(request(subject, Case(Go()), Case(C(Go())), Case(Go())))
     assert (ended_.status, ended_.record.finished) == (0, 3)
     assert len({event.tid for event in ended_.record.events}) == 1
+
+
+def test_what_an_earlier_case_has_found_out_is_not_shared_with_another_world(subject: Subject) -> None:
+    # What pthread_getattr_np told the main thread is cached: a later hidden case would not have to guess.
+    cases = [Case(Go()), Case(Go(), bounds="hidden")]
+    with pytest.raises(ValueError, match="is not of the world of"):
+        subject.run_in_a_row(cases)
+
+
+@pytest.mark.parametrize(
+    "trees",
+    [
+        (Stack(Go()),),
+        (C(Stack(Python(C(Go())))),),
+        (Stack(C()), Go()),
+        (Signal(), Go()),
+        (Python(C(Setrlimit(), Go())),),
+        (C(Thread(Go())), C(Go())),
+        (Together(Thread(Go())), Export(name="GoEmpty")),
+    ],
+    ids=repr,
+)
+def test_a_case_about_the_main_threads_first_callback_belongs_first(trees: tuple[Node, ...]) -> None:
+    assert first_matters(Case(*trees))
+
+
+@pytest.mark.parametrize(
+    "trees",
+    [
+        (Go(),),
+        (C(Python(C(Export(name="GoF")))),),
+        # What is special comes below or behind the first callback.
+        (Go(Stack(Go()), Thread(Go(), kind="go")),),
+        (C(Go(), Signal(), Stack(Go())),),
+        (C(Python(Go())), Stack(Go())),
+        (Go(), Thread(Stack(Go()))),
+        # No callback of the main thread: each thread has a first one of its own, wherever the case stands.
+        (Thread(Stack(Go())),),
+        (Stack(C()), Signal()),
+    ],
+    ids=repr,
+)
+def test_another_case_may_stand_anywhere(trees: tuple[Node, ...]) -> None:
+    assert not first_matters(Case(*trees))

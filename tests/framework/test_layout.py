@@ -57,7 +57,7 @@ def test_the_offsets_are_the_compilers(library: Library) -> None:
     for name, field in library.layout.fields.items():
         base, *path = name.split(".")
         if len(path) == 1:
-            struct = "schedt" if base == "sched" else base
+            struct = {"sched": "schedt", "memstats": "mstats"}.get(base, base)
             assert field.offset == expected[f"{struct}_{path[0]}"], name
             compared += 1
         elif path[0] in ("sched", "morebuf"):
@@ -80,10 +80,19 @@ def test_the_fields_that_a_callback_saves_are_there(library: Library) -> None:
     assert fields["g.stack.hi"].offset == fields["g.stack.lo"].offset + 8
 
 
-def test_sched_lies_where_the_symbol_says(library: Library) -> None:
+def test_the_fields_that_a_leaf_changes_are_there(library: Library) -> None:
+    fields = library.layout.fields
+    assert (fields["g.trackingSeq"].base, fields["g.trackingSeq"].size) == ("g", 1)
+    assert (fields["memstats.numgc"].base, fields["memstats.numgc"].size) == ("memstats", 4)
+
+
+def test_the_variables_lie_where_their_symbols_say(library: Library) -> None:
     with library.path.open("rb") as stream:
-        [symbol] = ELFFile(stream).get_section_by_name(".symtab").get_symbol_by_name("runtime.sched")
-        assert library.layout.sched == symbol["st_value"]
+        symbols = ELFFile(stream).get_section_by_name(".symtab")
+        [sched] = symbols.get_symbol_by_name("runtime.sched")
+        [memstats] = symbols.get_symbol_by_name("runtime.memstats")
+    assert library.layout.sched == sched["st_value"]
+    assert library.layout.memstats == memstats["st_value"]
 
 
 def test_a_field_that_the_release_does_not_have_is_absent(library: Library) -> None:
@@ -97,7 +106,7 @@ def test_the_stack_guard_is_the_runtimes(library: Library) -> None:
 
 
 def test_no_field_lies_in_another(library: Library) -> None:
-    for base in ("g", "m", "sched"):
+    for base in ("g", "m", "sched", "memstats"):
         fields = sorted((f.offset, f.size) for f in library.layout.fields.values() if f.base == base)
         for (offset, size), (following, _) in itertools.pairwise(fields):
             assert offset + size <= following
@@ -114,8 +123,13 @@ def test_reading_costs_well_below_a_second(library: Library) -> None:
 
 
 def test_a_layout_is_data() -> None:
-    one = Layout({"g.m": Field("g", 48, 8)}, None, 4096)
-    assert one.to_json() == {"fields": {"g.m": ["g", 48, 8]}, "stack_guard": None, "sched": 4096}
+    one = Layout({"g.m": Field("g", 48, 8)}, None, 4096, 8192)
+    assert one.to_json() == {
+        "fields": {"g.m": ["g", 48, 8]},
+        "stack_guard": None,
+        "sched": 4096,
+        "memstats": 8192,
+    }
     assert Layout.from_json(one.to_json()) == one
 
 

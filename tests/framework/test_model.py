@@ -15,7 +15,7 @@ TOLD = (0x7000_0000, 0x7080_0000)
 FOREIGN = (0x1000_0000, 0x1004_0000)
 M, OTHER_M = 0xC000, 0xD000
 
-B, E, L, R, A, D = Phase  # before, entered, leaving, recovered, after, ended
+B, E, L, R, A, D, X = Phase  # before, entered, leaving, recovered, after, ended, did
 
 
 class Trace:
@@ -35,11 +35,14 @@ class Trace:
         if values:
             values |= {"incgo": int(not in_go), "throwsplit": int(not in_go), "procid": self.tid}
             values["isExtraInC"] = int(not in_go and values["isextra"] == 1 and values["ncgo"] == 0)
+        did = changes.pop("did", 0)
+        sp = changes.pop("sp", values.get("sched_sp", TOLD[1] - 0x100))
         values |= changes
-        sp = values.get("sched_sp", TOLD[1] - 0x100)
         self.events.append(
             Event(
-                node, phase, in_go, self.tid, sp, self.queries, self.told, self.m, values, altstack=(1, 2, 0)
+                *(node, phase, in_go, self.tid, sp, self.queries, self.told, self.m, values),
+                altstack=(1, 2, 0),
+                did=did,
             )
         )
         return self
@@ -125,7 +128,7 @@ def hidden():
 def foreign():
     trace = Trace()
     trace.first(0, HIGH)
-    trace.event(1, B).event(1, E)
+    trace.event(1, B).event(1, E, sp=FOREIGN[1] - 0x80)
     trace.call(2, FOREIGN[1] - 0x100)
     trace.event(1, L).event(1, A)
     return Case(Go(), Stack(Go(), region=-1)), trace
@@ -162,7 +165,7 @@ def recovering():
 def signalled():
     trace = Trace()
     trace.first(0, HIGH)
-    return Case(Go(), Signal(name="SIGURG")), trace.event(1, B).event(1, A)
+    return Case(Go(), Signal(name="SIGURG")), trace.event(1, B).event(1, A, did=1)
 
 
 def ended():

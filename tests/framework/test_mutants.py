@@ -252,9 +252,10 @@ def test_every_generated_mutant_called_equivalent_exists(go: Toolchain) -> None:
 # What is a kill.
 
 
-def result(status: str, kind: str | None, headline: str = "") -> dict[str, Any]:
+def result(status: str, kind: str | None, headline: str = "", raised: str = "Failed") -> dict[str, Any]:
     outcome = None if kind is None else {"kind": kind, "signature": f"{kind}: s", "headline": headline}
-    return {"test": "tests/runtime/test_x.py::test_y", "status": status, "outcome": outcome}
+    raised = raised if status == "failed" else ""
+    return {"test": "tests/runtime/test_x.py::test_y", "status": status, "outcome": outcome, "raised": raised}
 
 
 @pytest.mark.parametrize("kind", ["divergence", "fatal", "signal", "hang", "lost"])
@@ -264,7 +265,8 @@ def test_what_go_did_is_a_kill(kind: str) -> None:
 
 
 def test_a_tests_own_assertion_about_a_case_that_ran_is_a_kill() -> None:
-    failure = mutate.first_failure({"results": [result("failed", "passed")]})
+    rows = [result("failed", "passed", raised="AssertionError")]
+    failure = mutate.first_failure({"results": rows})
     assert failure is not None
     assert failure.field == "assertion"
 
@@ -274,6 +276,9 @@ def test_a_tests_own_assertion_about_a_case_that_ran_is_a_kill() -> None:
     [
         result("failed", "harness"),
         result("failed", None),
+        # golib's own exceptions, in a test whose case has run.
+        result("failed", "passed", raised="AttributeError"),
+        result("failed", "fatal", raised="ServerError"),
         result("known", "fatal"),
         result("passed", "passed"),
         result("skipped", None),
@@ -281,6 +286,12 @@ def test_a_tests_own_assertion_about_a_case_that_ran_is_a_kill() -> None:
 )
 def test_all_else_is_none(row: dict[str, Any]) -> None:
     assert mutate.first_failure({"results": [row]}) is None
+
+
+def test_an_issue_that_vanished_is_named_where_nothing_else_was_noticed() -> None:
+    rows = [result("passed", "passed") | {"gone": names} for names in (["golib-4"], [], ["golib-1"])]
+    assert mutate.vanished({"results": rows}) == Failure(mutate.GONE, "golib-1, golib-4", "")
+    assert mutate.vanished({"results": [result("passed", "passed")]}) is None
 
 
 def test_a_run_of_pytest_that_cannot_begin_is_no_verdict(go: Toolchain) -> None:

@@ -17,8 +17,8 @@ import golib
 from golib import GC, C, Case, Go, Panic, Stack, Thread
 from golib.build import build
 from golib.door import Subject
-from golib.forkserver import HEAD, TAIL
-from golib.outcome import FRAMES, Kind, Outcome, judge, normalise, wait_status
+from golib.forkserver import HEAD, SAMPLES, TAIL
+from golib.outcome import FRAMES, Kind, Outcome, judge, judge_row, normalise, wait_status
 from golib.toolchain import Toolchain, resolve
 from golib.trace import CAPACITY, HARNESS_STATUS, OUT_OF_TIME, Ended, Phase, Record
 
@@ -106,12 +106,23 @@ def test_a_case_that_does_not_end_is_a_hang(broken: Subject, in_go: bool) -> Non
 
 def test_a_hang_shows_where_each_thread_stood(broken: Subject) -> None:
     outcome = broken_off(broken, Break.HANG_IN_GO, in_go=True, timeout=1.0)
-    main, *others = re.findall(r"^golib: thread (\d+), by its frame pointers:$", outcome.stderr, re.MULTILINE)
-    assert int(main) == outcome.events[0].tid
-    assert others, "Go has threads of its own"
-    first = outcome.stderr.partition("\n\n")[0]
-    # Its goroutine is parked, so the thread waits for another.
-    assert "\nruntime.stoplockedm(...)\n" in first
+    sampled = outcome.stderr.partition(OUT_OF_TIME)[2].split("golib: sample ")[1:]
+    assert [sample.partition("\n")[0] for sample in sampled] == [
+        f"{n} of {SAMPLES}" for n in range(1, SAMPLES + 1)
+    ]
+    for sample in sampled:
+        main, *others = re.findall(r"^golib: thread (\d+), by its frame pointers:$", sample, re.MULTILINE)
+        assert int(main) == outcome.events[0].tid
+        assert others, "Go has threads of its own"
+        # Its goroutine is parked, so the thread waits for another.
+        assert "\nruntime.stoplockedm(...)\n" in sample.partition("\n\n")[0] + "\n"
+
+
+def test_a_hang_that_stands_still_shows_the_same_in_each_sample(broken: Subject) -> None:
+    outcome = broken_off(broken, Break.HANG_IN_GO, in_go=True, timeout=1.0)
+    assert len(outcome.samples) == SAMPLES
+    # It never moves, so all of them show the same.
+    assert set(outcome.samples) == {outcome.signature.frames}
 
 
 @pytest.mark.parametrize("action", [Break.HANG, Break.HANG_IN_GO], ids=lambda action: action.name)
@@ -142,6 +153,24 @@ def test_what_a_thread_of_a_callback_changed_is_a_divergence(broken: Subject) ->
     assert (found.node, found.phase, found.side) == (0, Phase.AFTER, "C")
     assert found.seen == found.expected | 1 << signal.SIGUSR2 - 1
     assert outcome.headline == str(found)
+
+
+def test_each_outcome_of_a_row_keeps_all_that_its_child_had_run(broken: Subject) -> None:
+    cases = [Case(Go()), Case(breaking(Break.ABORT)), Case(C(Go())), Case(Go(), C())]
+    outcomes = broken.run_in_a_row(cases, PLENTY)
+    assert [outcome.kind for outcome in outcomes] == [Kind.PASSED, Kind.SIGNAL, Kind.PASSED, Kind.PASSED]
+    assert [outcome.ran for outcome in outcomes] == [
+        Case(Go()),
+        Case(Go(), breaking(Break.ABORT)),
+        # Where one has died, the next gets a new child.
+        Case(C(Go())),
+        Case(C(Go()), Go(), C()),
+    ]
+
+
+def test_a_case_alone_is_all_that_its_child_ran(subject: Subject) -> None:
+    case = Case(Go(), C(Go()), bounds="hidden")
+    assert subject.run(case).ran == case
 
 
 # Our own faults, never blamed on Go.
@@ -177,6 +206,17 @@ def test_in_a_row_only_the_case_is_blamed_that_could_not_be_had(subject: Subject
     cases = [Case(Go()), Case(Thread(Go(), kind="memory", stack=TOO_BIG)), Case(C(Go()))]
     outcomes = subject.run_in_a_row(cases, PLENTY)
     assert [outcome.kind for outcome in outcomes] == [Kind.PASSED, Kind.HARNESS, Kind.PASSED]
+
+
+def test_what_python_swallowed_is_told_also_where_the_whole_row_came_to_its_end(subject: Subject) -> None:
+    cases = [Case(Go()), Case(Thread(Go(), kind="python", stack=TOO_BIG))]
+    first, last = subject.run_in_a_row(cases, PLENTY)
+    assert first.kind is Kind.PASSED
+    assert (last.kind, last.headline) == (
+        *(Kind.HARNESS, "in a Python callback: RuntimeError: can't start new thread"),
+    )
+    assert last.status == 0
+    assert "in start" in last.stderr
 
 
 def test_a_trace_that_is_full_is_our_fault(broken: Subject) -> None:
@@ -346,6 +386,73 @@ def test_the_first_sign_decides(ended: Ended, kind: Kind, headline: str) -> None
     assert outcome.headline == headline or kind is Kind.PASSED
     # A trace without events is no pass, whatever the status says.
     assert outcome.kind is (Kind.DIVERGENCE if kind is Kind.PASSED else kind)
+
+
+@pytest.mark.parametrize(
+    ("ended", "kind", "headline"),
+    [
+        (end(DIED, finished=2), Kind.SIGNAL, "died by SIGABRT"),
+        (end(DIED, "fatal error: x", finished=2), Kind.FATAL, "fatal error: x"),
+        (end(HARNESS_STATUS << 8, finished=2), Kind.HARNESS, "the child gave up without saying why"),
+        (end(0, finished=2, fault="ours"), Kind.HARNESS, "ours"),
+        (
+            end(DIED, OUT_OF_TIME, timed_out=True, finished=2),
+            *(Kind.HANG, "it did not come to its end in time"),
+        ),
+        # It came to its end while it was looked at.
+        (end(0, OUT_OF_TIME, timed_out=True, finished=2), Kind.HANG, "it did not come to its end in time"),
+    ],
+)
+def test_how_a_child_ends_behind_its_last_case_is_that_cases(ended: Ended, kind: Kind, headline: str) -> None:
+    first, last = judge_row([TREE, TREE], ended)
+    assert (last.kind, last.headline, last.status, last.stderr) == (
+        *(kind, headline, ended.status, ended.stderr),
+    )
+    assert first.kind is not kind
+    assert (first.status, first.stderr) == (0, "")
+    # As for a case alone.
+    alone = judge(TREE, ended)
+    assert (last.kind, last.signature.headline) == (alone.kind, alone.signature.headline)
+
+
+def sampled(*samples: tuple[str, ...]) -> Ended:
+    """A hang in which the thread of the callback stood in these functions, one sample after the other."""
+    said = [OUT_OF_TIME]
+    for number, names in enumerate(samples, 1):
+        said.append(f"golib: sample {number} of {len(samples)}\n")
+        said.append("golib: thread 1, by its frame pointers:\nruntime.futexsleep(...)\n\n")
+        frames = "".join(f"{name}(...)\n" for name in (*names, "crosscall2"))
+        said.append(f"golib: thread 2, by its frame pointers:\n{frames}\n")
+    said.append("SIGSEGV: segmentation violation\nruntime.cgocall(...)\ncrosscall2(...)\n")
+    return end(DIED, "".join(said), timed_out=True)
+
+
+A, B, LONG = ("runtime.a",), ("runtime.b",), ("runtime.c", "runtime.d")
+
+
+@pytest.mark.parametrize(
+    ("samples", "frames"),
+    [
+        ((A,), A),
+        ((LONG, A, B, A), A),
+        ((A, LONG, B), LONG),
+        ((A, LONG, LONG, A), LONG),
+        ((A, B), A),
+        # A thread on its way does not sign what stands still.
+        (((), (), A), ()),
+    ],
+)
+def test_of_a_hangs_samples_the_most_frequent_one_signs_then_the_longest(
+    samples: tuple[tuple[str, ...], ...], frames: tuple[str, ...]
+) -> None:
+    outcome = judge(TREE, sampled(*samples))
+    assert outcome.kind is Kind.HANG
+    assert outcome.samples == samples
+    assert outcome.signature.frames == frames
+
+
+def test_only_a_hang_has_samples() -> None:
+    assert judge(TREE, end(DIED, DUMP)).samples == ()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Each test runs pytest in a process of its own, on a small suite in a folder of i
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_fuzz_search
 from broken import Break, write_overlay
 
-from golib.toolchain import Toolchain
+from golib import C, Case, known, parse, plugin
+from golib.toolchain import Toolchain, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -387,8 +390,13 @@ def test_two_workers_build_once(suite: Suite, go_on_path: Toolchain, tmp_path: P
     assert len(list(cache.glob("libraries/*/libgolib-*.so"))) == 1
 
 
+def built(cache: Path) -> list[str]:
+    """The flavours of the bridge that were built there."""
+    return sorted(path.parent.name.split("-")[-2] for path in cache.glob("libraries/*/libgolib-*.so"))
+
+
 def test_a_flavour_is_built_only_where_a_test_wants_it(suite: Suite, tmp_path: Path) -> None:
-    suite.cached_in(tmp_path / "cache")
+    cache = suite.cached_in(tmp_path / "cache")
     suite.write(
         "test_it.py", ONE_CALL.replace("check)", "check, bounds)").replace("Go()", "Go(), bounds=bounds")
     )
@@ -399,10 +407,20 @@ def test_a_flavour_is_built_only_where_a_test_wants_it(suite: Suite, tmp_path: P
     )
     run = suite.run()
     assert run.status == 0, run.output
-    assert re.findall(r"building bridge with \S+ \((\w+)\)", run.output) == ["real", "absent"]
-    shutil.rmtree(tmp_path / "cache")
+    assert built(cache) == ["absent", "real"]
+    shutil.rmtree(cache)
     run = suite.run("-k", "real")
-    assert re.findall(r"building bridge with \S+ \((\w+)\)", run.output) == ["real"]
+    assert run.status == 0, run.output
+    assert built(cache) == ["real"]
+
+
+@WORKERS
+def test_the_word_absent_in_a_tests_name_builds_nothing(suite: Suite, tmp_path: Path, workers: str) -> None:
+    cache = suite.cached_in(tmp_path / "cache")
+    suite.write("test_absent.py", ONE_CALL.replace("one_call", "absent"))
+    run = suite.run("-n", workers)
+    assert run.status == 0, run.output
+    assert built(cache) == ["real"]
 
 
 # Failures.
@@ -507,6 +525,254 @@ def test_an_illegal_case_is_refused_with_its_reason(suite: Suite) -> None:
     assert run.status == 1
     run.says("IllegalCase: tree 0 panics with no recover above it")
     assert "Traceback" not in run.output
+
+
+# What is not a case's outcome.
+
+LOOKS = """\
+import os, signal
+from golib import Case, Go, Panic
+from golib.door import servers
+
+def test_illegal(check):
+    check.look(Case(Go(Panic())))
+
+def test_server(check):
+    check(Go())
+    [server] = servers()._servers.values()
+    os.kill(server.pid, signal.SIGKILL)
+    check.look(Case(Go()))
+"""
+
+
+def test_a_look_at_a_case_that_could_not_run_is_a_sentence(suite: Suite) -> None:
+    suite.write("test_it.py", LOOKS)
+    run = suite.run()
+    assert run.status == 1
+    run.says("2 failed", "\nIllegalCase: tree 0 panics with no recover above it", "\nServerError: ")
+    assert "Traceback" not in run.output
+    assert "golib/plugin.py" not in run.output
+
+
+def test_a_flavour_that_cannot_be_built_is_a_sentence(suite: Suite, tmp_path: Path) -> None:
+    # Found when the first case needs it, with the other flavour built and in use.
+    suite.cached_in(tmp_path / "cache")
+    suite.write(
+        "test_it.py",
+        "import os\nfrom golib import Go\n\ndef test_it(check):\n    check(Go())\n"
+        "    os.environ['CC'] = '/nonexistent/cc'\n    check(Go(), bounds='absent')\n",
+    )
+    run = suite.run()
+    assert run.status == 1
+    run.says("\nBuildError: ", "/nonexistent/cc")
+    assert "golib/plugin.py" not in run.output
+
+
+# Rates.
+
+RARE = """\
+import dataclasses
+import pytest
+from golib import known
+from golib.plugin import Check
+
+ISSUE = next(issue for issue in known.shipped() if issue.id == "golib-1")
+
+@pytest.mark.parametrize("rate", [1.0, 0.04])
+def test_rate(bridge, request, rate):
+    issues = [dataclasses.replace(ISSUE, rate=rate)]
+    Check(bridge, issues, request.node).case(ISSUE.proof)
+"""
+
+
+def test_a_known_issue_that_shows_more_often_than_its_rate_explains_is_a_failure(suite: Suite) -> None:
+    suite.write("test_it.py", RARE)
+    run = suite.run("--golib-json", "r.json")
+    assert run.status == 1, run.output
+    run.says("1 failed, 1 xfailed", "\nit showed golib-1 in 4 of 4 runs; the list says at a rate of 0.04\n")
+    run.says("fatal: fatal error: morestack on g0\nended: SIGABRT")
+    statuses = [(row["status"], row["issue"]) for row in suite.results()["results"]]
+    assert statuses == [("failed", "golib-1"), ("known", "golib-1")]
+
+
+# Issues that are gone.
+
+GONE = """\
+def test_gone(check):
+    open("official", "w").write(str(check.official))
+    if check.official:
+        check.gone("golib-1")
+
+def test_nothing(check):
+    pass
+"""
+
+
+@WORKERS
+def test_an_issue_that_is_gone_is_told_and_is_no_failure(
+    suite: Suite, go_on_path: Toolchain, workers: str
+) -> None:
+    suite.write("test_it.py", GONE)
+    run = suite.run("-n", workers, "--golib-json", "r.json")
+    assert run.status == 0, run.output
+    run.says("2 passed")
+    [line] = re.findall(r"^golib-1: .*$", run.output, re.MULTILINE)
+    title = next(issue.title for issue in known.shipped() if issue.id == "golib-1")
+    assert line == f"golib-1: gone ({title}) with {go_on_path.name}"
+    gone, nothing = suite.results()["results"]
+    assert (gone["status"], gone["gone"]) == ("passed", ["golib-1"])
+    assert "gone" not in nothing
+
+
+def test_an_overlay_is_not_what_was_published(suite: Suite) -> None:
+    suite.write("test_it.py", GONE)
+    suite.write("overlay.json", '{"Replace": {}}')
+    run = suite.run("--go-overlay", "overlay.json")
+    assert run.status == 0, run.output
+    assert (suite.folder / "official").read_text() == "False"
+
+
+@pytest.mark.parametrize(
+    ("spec", "version", "is_official"),
+    [
+        ("go", "1.26.8", True),
+        ("1.26.8", "1.26.8", True),
+        ("go1.27rc1", "1.27rc1", True),
+        ("1.21beta1", "1.21beta1", True),
+        ("1.26", "1.26.8", True),
+        ("1.26.x", "1.26.8", True),
+        ("latest", "1.27.4", True),
+        ("go", "devel go1.28-abc123", False),
+        ("go", "1.28-devel_abc123", False),
+        ("go", "1.26.8 X:nogreenteagc", False),
+        ("/usr/local/go", "1.26.8", False),
+        ("./go", "1.26.8", False),
+        ("~/go1.26.8/bin/go", "1.26.8", False),
+    ],
+)
+def test_a_release_by_name_is_official_and_a_folder_is_not(
+    spec: str, version: str, is_official: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    run = dataclasses.replace(request.config.stash[plugin.STASH], overlay=None)
+    chosen = Toolchain(spec, version, tmp_path)
+    assert plugin.official(run, chosen) is is_official
+    assert not plugin.official(dataclasses.replace(run, overlay=tmp_path / "overlay.json"), chosen)
+
+
+# Replay.
+
+PASSES = "Go(C(Go()))"
+DIES = "Case(Go(Stack(Go(Panic())), recover=True))"
+"""The proof of golib-1."""
+
+OTHERS = """\
+raise RuntimeError("this suite cannot even be collected")
+"""
+
+
+@pytest.fixture(params=["empty", "others"])
+def elsewhere(request: pytest.FixtureRequest, suite: Suite) -> Suite:
+    """A place that knows nothing of golib: an empty folder, or a suite of somebody else's."""
+    (suite.folder / "pytest.ini").unlink()
+    if request.param == "others":
+        suite.write("pytest.ini", "[pytest]\naddopts = -m nothing -k none\nmarkers = nothing: of ours\n")
+        suite.write("test_it.py", OTHERS)
+        suite.write("test_plain.py", PLAIN)
+    return suite
+
+
+@WORKERS
+def test_a_case_is_replayed_wherever_pytest_stands(
+    elsewhere: Suite, go_on_path: Toolchain, workers: str
+) -> None:
+    elsewhere.write("case.json", json.dumps({"case": parse(DIES).to_json()}))
+    run = elsewhere.run(
+        *("--replay", PASSES, "--replay", "case.json", "--go", "go", "--go", "1.27.4"),
+        *("-n", workers, "--golib-json", "r.json"),
+    )
+    assert run.status == 0, run.output
+    run.says("2 passed, 2 xfailed")
+    section = run.output.partition("= replayed =")[2].partition("Go's behaviour")[0]
+    names = [go_on_path.name, "go1.27.4"]
+    assert re.findall(r"^replay\[.*$", section, re.MULTILINE) == [
+        line for name in names for line in (f"replay[{name}-0]: passed", f"replay[{name}-1]: known golib-1")
+    ]
+    # The signature and the trace of each.
+    assert section.count("signature: passed: passed\n") == 2
+    assert section.count("signature: fatal: fatal error: morestack on g0 in runtime.") == 2
+    assert section.count(f"    Case({PASSES})\n") == 2
+    assert len(re.findall(r"^ +6 0 +Go\(\) +entered Go ", section, re.MULTILINE)) == 2
+    assert [(row["test"], row["toolchain"], row["status"]) for row in elsewhere.results()["results"]] == [
+        ("replay[0]", names[0], "passed"),
+        ("replay[0]", names[1], "passed"),
+        ("replay[1]", names[0], "known"),
+        ("replay[1]", names[1], "known"),
+    ]
+    assert re.search(r"^replay +1 passed, 1 golib-1 +1 passed, 1 golib-1$", run.output, re.MULTILINE)
+
+
+@WORKERS
+def test_a_replay_that_fails_says_how_to_run_it_again(elsewhere: Suite, workers: str) -> None:
+    arguments = ["--replay", DIES, "--no-known-issues", "--go", "1.27.4", "-n", workers]
+    run = elsewhere.run(*arguments)
+    assert run.status == 1, run.output
+    run.says("1 failed", "replay[go1.27.4-0]: failed\nsignature: fatal: fatal error: morestack on g0 in ")
+    [again] = re.findall(r"^run it again: pytest (.*)$", run.output, re.MULTILINE)
+    assert shlex.split(again) == [f"--replay={DIES}", "--go=1.27.4", "--no-known-issues"]
+    second = elsewhere.run(*shlex.split(again))
+    assert second.status == 1, second.output
+    second.says("replay[go1.27.4-0]: failed")
+
+
+def test_a_suite_of_ours_runs_the_replay_alone(suite: Suite) -> None:
+    suite.write("test_it.py", ONE_CALL)
+    run = suite.run("--replay", PASSES, "test_it.py")
+    assert run.status == 0, run.output
+    run.says("1 passed", "replayed")
+    assert "test_it.py" not in run.output
+
+
+def test_a_replay_without_a_go_is_refused(without_go: Suite) -> None:
+    without_go.write("pytest.ini", "[pytest]\n")
+    assert "no go command on PATH" in without_go.run("--replay", PASSES).refused()
+
+
+# The fuzzer.
+
+SHARD = """\
+def test_search(fuzz, shard):
+    fuzz(shard)
+"""
+
+
+@WORKERS
+def test_what_the_fuzzer_saw_once_is_a_failure_with_a_case_and_a_rate(suite: Suite, workers: str) -> None:
+    suite.write("test_it.py", SHARD)
+    folder = suite.folder / "failures"
+    folder.mkdir()
+    (suite.folder / "plan").write_text("x")
+    overlay = test_fuzz_search.write_overlay(suite.folder)
+    name = resolve([])[0][0].name
+    planned = Case(C(stack=test_fuzz_search.PLANNED))
+    kept = {"toolchain": name, "count": 1, "case": planned.to_json()}
+    (folder / "a.json").write_text(json.dumps(kept))
+    (folder / "b.json").write_text("half a")
+    run = suite.run(
+        *(f"--go-overlay={overlay}", f"--failures={folder}", "--fuzz=1", "-n", workers),
+        f"test_it.py::test_search[{name}-shard=0]",
+    )
+    assert run.status == 1, run.output
+    run.says("cases came to this; seen in 1 of ", "alone in 0 of 20", "under load in 0 of 20")
+    run.says("signal: died by SIGABRT")
+    [path] = folder.glob("signal-*.json")
+    found = json.loads(path.read_text())
+    assert 0 < found["rate"] < 0.02
+    assert found["ran"]["trees"][0] == planned.to_json()["trees"][0]
+    [again] = re.findall(r"^run it again: pytest (.*)$", run.output, re.MULTILINE)
+    assert shlex.split(again)[0] == f"--replay={path}"
+    # What was kept before and cannot be read is one line, and no failure.
+    [line] = re.findall(r"^golib: .*b\.json.*$", run.output, re.MULTILINE)
+    assert line.startswith(f"golib: {folder / 'b.json'} is passed over, it holds no case any more: Expecting")
 
 
 # Interruptions.

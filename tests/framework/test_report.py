@@ -27,6 +27,7 @@ from golib.report import (
     cell,
     failure,
     headline,
+    replayed,
     summary,
     table,
     write_atomically,
@@ -115,7 +116,8 @@ def test_a_trace_without_events_is_a_head_alone() -> None:
 
 def diverged(passed: Outcome, *found: Divergence, stderr: str = "") -> Outcome:
     return Outcome(
-        *(CASE, Kind.DIVERGENCE, str(found[0]), signature_of(found[0]), found, passed.events, 0, stderr)
+        *(CASE, Kind.DIVERGENCE, str(found[0]), signature_of(found[0]), found, passed.events, 0, stderr),
+        ran=CASE,
     )
 
 
@@ -173,6 +175,16 @@ def test_a_death_shows_what_differed_before_it(broken: Subject) -> None:
     assert ">" not in marks(text.splitlines()).values()
 
 
+def test_what_was_replayed_shows_its_signature_and_its_trace_whatever_came_of_it(passed: Outcome) -> None:
+    lines = replayed(passed, Verdict("passed", (), passed.signature, 0))
+    assert lines[:3] == ["signature: passed: passed", "the case:", f"    {CASE!r}"]
+    assert lines[3:] == ["the trace:", *table(CASE, passed.events, (), None), ""]
+    found = wrong(passed.events, 5)
+    lines = replayed(diverged(passed, found), Verdict("failed", (), signature_of(found), 0))
+    assert lines[0] == f"signature: {signature_of(found)}"
+    assert [index for index, mark in marks(lines[4:]).items() if mark == ">"] == [5]
+
+
 # The summary.
 
 
@@ -182,6 +194,7 @@ def test_a_death_shows_what_differed_before_it(broken: Subject) -> None:
         ("tests/runtime/test_main_thread.py::test_x[limit=1/2::y]", "main thread"),
         ("test_it.py::Test::test_x", "it"),
         ("deep/er/test_a_b_c.py::test_a", "a b c"),
+        ("replay[0]", "replay"),
     ],
 )
 def test_a_test_file_is_a_behaviour(test: str, name: str) -> None:

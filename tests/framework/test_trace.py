@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from broken import Break, breaking, edited, overlay_of
 
 import golib
-from golib import C, Case, Go
+from golib import (
+    GC,
+    Block,
+    C,
+    Case,
+    Go,
+    Goexit,
+    Grow,
+    LockThread,
+    Node,
+    Panic,
+    Python,
+    Setrlimit,
+    Signal,
+    Stack,
+    Thread,
+    Together,
+    Traceback,
+    Wake,
+    Yield,
+)
 from golib.build import BRIDGE, build
 from golib.door import Subject, fields_of
 from golib.outcome import Kind
@@ -24,7 +45,7 @@ from golib.trace import (
     HEADER,
     SIZE,
     VALUES,
-    Base,
+    Event,
     EventStruct,
     HeaderStruct,
     Memory,
@@ -124,17 +145,6 @@ def test_the_fields_fit_and_have_one_name_each() -> None:
     assert ctypes.sizeof(HeaderStruct) <= HEADER
 
 
-def test_phases_and_bases_are_those_of_the_bridge() -> None:
-    header = (BRIDGE / "golib.h").read_text()
-    for kind, name in ((Phase, "golib_phase"), (Base, "golib_base")):
-        body = re.search(rf"enum {name} {{(.*?)}}", header, re.DOTALL)
-        assert body
-        constants = re.findall(r"GOLIB_(?:IN_)?(\w+)", re.sub(r"//.*", "", body[1]))
-        count = ["BASES"] if kind is Base else []
-        assert constants == [member.name for member in kind] + count
-    assert f"#define GOLIB_VALUES {VALUES}\n" in header
-
-
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -203,3 +213,166 @@ def test_of_a_repeated_frame_the_first_and_the_last_round_are_recorded(subject: 
     shapes = [[(event.node, event.phase) for event in outcome.events] for outcome in (two, many)]
     assert shapes[0] == shapes[1]
     assert len(shapes[0]) == 2 + 2 * 4
+
+
+# What leaves leave.
+
+
+@pytest.fixture(scope="session")
+def idle(go_on_path: Toolchain, testrun_uid: str, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """A bridge whose leaves and whose gate return at once."""
+    folder = tmp_path_factory.mktemp("idle")
+    sources: dict[str, list[tuple[str, str]]] = {
+        "bridge.go": [
+            ("\t\tdid := leaf(n)\n", "\t\tdid := uint64(0)\n"),
+            ("\t\truntime.LockOSThread()\n\t\truntime.Gosched()\n\t\t//", "\t\t//"),
+            ("\t\trecord(n, C.GOLIB_DID)\n\t\truntime.UnlockOSThread()\n", "\t\trecord(n, C.GOLIB_DID)\n"),
+        ],
+        "frames.c": [
+            ("pthread_kill(pthread_self(), n->argument);", "pthread_kill(pthread_self(), 0);"),
+            ("\tlimit.rlim_cur = n->stack;\n", ""),
+            ("\tif (!gate)\n", "\tif (1)\n"),
+        ],
+    }
+    for name, edits in sources.items():
+        (folder / name).write_text((BRIDGE / name).read_text())
+        for old, new in edits:
+            edited(folder / name, old, new, folder)
+    overlay = overlay_of(folder, {str(BRIDGE.resolve() / name): name for name in sources})
+    return golib.open(build(go_on_path, overlay=overlay, session=testrun_uid))
+
+
+Mark = Callable[[Event, Event], bool]
+"""Whether a leaf has left its mark between the event before it and its own."""
+
+
+def did_at_least(least: int, most: int) -> Mark:
+    return lambda _, event: least <= event.did <= most
+
+
+def raised(field: str) -> Mark:
+    return lambda before, event: event.values[field] == before.values[field] + 1
+
+
+def stopped(before: Event, event: Event) -> bool:
+    return event.values["stops"] != before.values["stops"]
+
+
+GROW = 8 * 1024
+"""Bytes that a goroutine uses beside those of its Grow."""
+
+MARKS: list[tuple[Node, Mark]] = [
+    (GC(), raised("collections")),
+    (Yield(), stopped),
+    (Traceback(), did_at_least(100, 1 << 16)),
+    (LockThread(), raised("lockedExt")),
+    (Block(), did_at_least(1, 1)),
+    (Block(), stopped),
+    (Wake(), did_at_least(1, 1)),
+    *(
+        (Grow(stack=stack), did_at_least(stack, stack + stack // 16 + GROW))
+        for stack in (1, 1024, 64 * 1024, 1024 * 1024)
+    ),
+]
+
+
+def leaf(subject: Subject, case: Case, number: int = 1) -> tuple[Event, Event]:
+    """A leaf's own event, and the one before it on its thread."""
+    events = subject.run(case).events
+    [index] = [
+        index for index, event in enumerate(events) if (event.node, event.phase) == (number, Phase.DID)
+    ]
+    before = [event for event in events[:index] if event.tid == events[index].tid][-1]
+    assert events[index].in_go
+    return before, events[index]
+
+
+@pytest.mark.parametrize(("node", "mark"), MARKS, ids=[repr(node) for node, _ in MARKS])
+def test_a_go_leaf_leaves_its_mark(subject: Subject, idle: Subject, node: Node, mark: Mark) -> None:
+    assert mark(*leaf(subject, Case(Go(node))))
+    assert mark(*leaf(subject, Case(Go(node), on=("trace",))))
+    assert not mark(*leaf(idle, Case(Go(node))))
+
+
+def test_each_wait_parks_the_goroutine(subject: Subject) -> None:
+    """The other goroutine is the faster about once in 2,000 times, and then nobody has waited."""
+    for _ in range(8):
+        events = subject.run(Case(Go(*[Block()] * 2000))).events
+        in_go = [event for event in events if event.in_go][:-1]
+        assert len(in_go) == 2001
+        assert all(stopped(before, event) for before, event in itertools.pairwise(in_go))
+
+
+def test_a_thread_is_locked_no_longer_than_its_leaf(subject: Subject) -> None:
+    events = subject.run(Case(Go(LockThread()))).events
+    assert [event.values["lockedExt"] for event in events if event.in_go] == [0, 1, 0]
+
+
+def test_a_leaf_that_does_not_return_leaves_no_event(subject: Subject) -> None:
+    for case in (Case(Go(Panic(), recover=True)), Case(Go(Thread(Goexit(), kind="go")))):
+        events = subject.run(case).events
+        assert events
+        assert Phase.DID not in {event.phase for event in events}
+
+
+def test_a_leaf_in_a_middle_round_leaves_no_event(subject: Subject) -> None:
+    events = subject.run(Case(C(Go(Wake()), times=10))).events
+    assert [event.node for event in events if event.phase is Phase.DID] == [2, 2]
+
+
+SIGNAL = Signal(name="SIGURG")  # the one that Go handles whatever the case has turned on
+
+SIGNALLED = {
+    "no M": Case(SIGNAL),
+    "no M, a thread": Case(Thread(SIGNAL)),
+    "no M, a foreign stack": Case(Stack(SIGNAL)),
+    "below Go": Case(Go(C(SIGNAL))),
+    "after Go": Case(C(Go(), SIGNAL)),
+    "below Go, a foreign stack": Case(Go(Stack(SIGNAL, region=-1))),
+    "after Go, a foreign stack": Case(Thread(Stack(Go(), SIGNAL))),
+    "a thread of Go's": Case(Go(Thread(C(SIGNAL), kind="go"))),
+    "with others": Case(C(SIGNAL, Go(), SIGNAL), Thread(SIGNAL), signals="SIGURG"),
+}
+
+
+def signalled(subject: Subject, case: Case) -> list[int]:
+    numbers = [placed.number for placed in case.walk() if placed.node == SIGNAL]
+    events = [event for event in subject.run(case).events if event.node in numbers]
+    after = [event for event in events if event.phase is Phase.AFTER and not event.in_go]
+    assert [event.node for event in after] == numbers
+    return [event.did for event in after]
+
+
+@pytest.mark.parametrize("case", SIGNALLED.values(), ids=SIGNALLED)
+def test_a_signal_is_seen_by_its_frame(subject: Subject, idle: Subject, case: Case) -> None:
+    assert set(signalled(subject, case)) == {1}
+    if not case.signals:  # else one of the others may have come
+        assert set(signalled(idle, case)) == {0}
+
+
+def test_a_limit_is_seen_as_it_is_afterwards(subject: Subject, idle: Subject) -> None:
+    case = Case(Setrlimit(stack=1024 * 1024), Setrlimit(stack=4096 * 1024))
+
+    def limits(subject: Subject) -> list[int]:
+        return [event.did for event in subject.run(case).events if event.phase is Phase.AFTER]
+
+    assert limits(subject) == [1024 * 1024, 4096 * 1024]
+    first, second = limits(idle)
+    assert first == second  # what it was
+
+
+def entered(subject: Subject, case: Case) -> dict[int, int]:
+    return {event.node: event.did for event in subject.run(case).events if event.phase is Phase.ENTERED}
+
+
+def test_threads_that_begin_together_say_how_many(subject: Subject, idle: Subject) -> None:
+    threads = Case(Together(Thread(), Thread(kind="python"), Thread(kind="memory")), Thread())
+    assert entered(subject, threads) == {1: 3, 2: 3, 3: 3, 4: 0}
+    assert entered(idle, threads) == {1: 0, 2: 0, 3: 0, 4: 0}
+    below = Case(Go(Together(Thread(kind="go"), Thread()), Thread(kind="go")))
+    assert entered(subject, below) == {0: 0, 2: 2, 3: 2, 4: 0}
+    assert entered(idle, below) == {0: 0, 2: 0, 3: 0, 4: 0}
+
+
+def test_a_python_frame_is_told_from_a_c_frame(subject: Subject) -> None:
+    assert entered(subject, Case(Python(C()), C(Python()))) == {0: 1, 1: 0, 2: 0, 3: 1}

@@ -5,7 +5,3 @@ from __future__ import annotations
 
 def test_no_legal_case_breaks_it(fuzz, shard):
     fuzz(shard)
-
-
-def test_replay(check, replayed):
-    check.case(replayed)
