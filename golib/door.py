@@ -64,8 +64,17 @@ class Subject:
 
         Raises calltree.IllegalCase before anything runs, and ServerError when no child could be had.
         """
+        return self.judge(case, self.ended(case, timeout, trace_file, load=load))
+
+    def ended(
+        self, case: Case, timeout: float = DEADLINE, trace_file: str = "", *, load: int = 0
+    ) -> trace.Ended:
+        """How a child ended that ran the case alone: ``run`` before it is judged.  Raises as ``run`` does."""
         self._check(case)
-        ended = self._children((case,), timeout, trace_file, load)
+        return self._children((case,), timeout, trace_file, load)
+
+    def judge(self, case: Case, ended: trace.Ended) -> Outcome:
+        """What such an end comes to."""
         return outcome.judge(case, ended, self.library.layout.stack_guard)
 
     def run_in_a_row(

@@ -4,7 +4,8 @@
 divergences, is explained by an issue that the release has and whose cause stands in the case; what is left
 over is a failure.  Tests prove the list: inside an entry's ranges its proof shows the fault and outside it
 does not (tests/runtime/test_known_issues.py), its controls and its proof without a part of the cause do not
-show it (tests/runtime/test_found.py), and it hides nothing that it does not list (tests/framework/test_known.py).
+show it (tests/runtime/test_found.py), and it hides nothing that it does not list
+(tests/framework/test_known.py).
 """
 
 from __future__ import annotations

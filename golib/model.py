@@ -115,7 +115,7 @@ class Rule(Enum):
         "Go 1.21 release notes, Runtime: calls on threads created in C no longer set up each time",
     )
     CROSSING = (
-        "the runtime's accounts of a thread (in C or in Go, calls under way, bound to whom) match where it is",
+        "the runtime's accounts of a thread (in C or in Go, calls under way, bound to whom) are right",
         "silent; runtime/metrics, /sched/goroutines/not-in-go",
     )
     THREAD = (

@@ -447,6 +447,11 @@ class Check:
         self._note(outcome)
         return outcome
 
+    def explained(self, outcome: Outcome) -> bool:
+        """Whether known issues that this toolchain has explain all of the outcome."""
+        version = self._bridge.toolchain.version
+        return known.verdict(outcome, version, known.shipped()).status == "known"
+
     def gone(self, issue: str) -> None:
         """Notes that the known issue with that id should show on this toolchain and does not: the run's
         summary and results say so, and the test goes on."""
@@ -586,7 +591,7 @@ def _fuzz(bridge: Bridge, request: pytest.FixtureRequest) -> Fuzz:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Any:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Puts on the report, which travels from the worker to the controller, what the case came to."""
     made: pytest.TestReport = yield
     chosen: object
@@ -598,7 +603,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     if not isinstance(chosen, Toolchain):
         return made
     name = item.config.stash[STASH].name(chosen)
-    data: dict[str, Any] = {"toolchain": name, "outcome": None, "issue": None}
+    # What a test that failed raised: an assertion of its own speaks of Go, an exception of golib's does not.
+    raised = call.excinfo.typename if call.excinfo is not None and made.failed else ""
+    data: dict[str, Any] = {"toolchain": name, "outcome": None, "issue": None, "raised": raised}
     outcomes = item.stash.get(OUTCOMES, [])
     if outcomes:
         outcome, verdict = next((pair for pair in outcomes if pair[1].status != "passed"), outcomes[-1])

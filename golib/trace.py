@@ -13,6 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 CAPACITY = 1 << 17
 """Events a run can leave.  The memory is sparse: only what is written takes pages."""
@@ -167,6 +168,15 @@ class Event:
     ENTERED of a Python frame: 1.  Of a thread in a Together: how many threads had come when all began.
     """
 
+    def to_json(self) -> dict[str, Any]:
+        """The event as data; ``from_json`` reads it."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"values": dict(self.values)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Event:
+        tuples = {name: tuple(data[name]) for name in ("told", "altstack", "fpu")}
+        return cls(**{**data, **tuples, "phase": Phase(data["phase"])})
+
     @property
     def bounds(self) -> tuple[int, int]:
         """g0's: lo, hi."""
@@ -206,6 +216,23 @@ class Ended:
     samples: tuple[tuple[tuple[int, tuple[int, ...]], ...], ...] = ()
     """Of a child whose time had run out, as often as it was looked at before its end: each thread's id and
     program counters, innermost first, relative to where the library is loaded."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The end as data, without the samples, which stand in stderr by then; ``from_json`` reads it."""
+        return {
+            "status": self.status,
+            "stderr": self.stderr,
+            "timed_out": self.timed_out,
+            "finished": self.record.finished,
+            "fault": self.record.fault,
+            "events": [event.to_json() for event in self.record.events],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Ended:
+        events = tuple(map(Event.from_json, data["events"]))
+        record = Record(events, data["finished"], data["fault"])
+        return cls(data["status"], data["stderr"], data["timed_out"], record)
 
 
 class Memory:

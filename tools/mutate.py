@@ -514,7 +514,7 @@ def _drawn(count: int, wanted: str) -> list[Case]:
 
 
 _FOUND_FAULT = ("AssertionError", "Failed")
-"""What a test raises that finds fault with Go: by assert, and by pytest.fail. Anything else is golib's own."""
+"""What a test raises that finds fault with Go: by assert, and by pytest.fail. All else is golib's own."""
 
 
 def first_failure(document: dict[str, Any]) -> Failure | None:

@@ -1,4 +1,4 @@
-"""python -m tools record: keeps the trace of a known issue's proof, as tests/framework/test_known.py reads it.
+"""python -m tools record: keeps the trace of a known issue's proof, for tests/framework/test_known.py.
 
 The proof runs until it shows the issue. What the child left, events, end and words, goes as it is into
 tests/framework/traces/ID.json.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import golib
 from golib import build, known
-from golib.door import flavour
+from golib.door import DEADLINE, flavour
 from golib.toolchain import SpecError, resolve
 from tools.base import ROOT, Parser, Stop, write_json
 
@@ -51,7 +51,7 @@ def _record(name: str, spec: str, folder: Path) -> None:
         raise Stop(f"{name}: {toolchain.version} is not in its range; name one of {issue.releases} by --go")
     subject = golib.open(build.build(toolchain, flavour=flavour(issue.proof)))
     for _ in range(1 if issue.rate == 1 else RUNS):
-        ended = subject.ended(issue.proof, SECONDS if issue.rate < 1 else None)
+        ended = subject.ended(issue.proof, SECONDS if issue.rate < 1 else DEADLINE)
         outcome = subject.judge(issue.proof, ended)
         if issue.shown_by(outcome):
             break

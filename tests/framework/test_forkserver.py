@@ -417,8 +417,8 @@ def interrupted(fifo: Fifo) -> Iterator[Callable[[Callable[[], object]], int]]:
 
         def wait() -> None:
             pids.append(fifo.pid())
-            # A process may tell it before who has started it receives, and a signal that comes just before the
-            # system call does not end it.
+            # A process may tell it before its starter receives, and a signal that comes just before the
+            # system call does not interrupt it.
             while not raised.is_set():
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
                 raised.wait(AGAIN)

@@ -20,7 +20,7 @@ SOURCES = {path.stem: path.read_text() for path in PACKAGE.glob("*.py")}
 
 ORDER = (
     # The forked side: small, no third party, and nothing of the rest.
-    *("calltree", "script", "legality", "trace", "binding", "child", "forkserver"),
+    *("calltree", "trace", "script", "legality", "binding", "child", "forkserver"),
     # Which Go, and what it builds.
     *("toolchain", "layout", "symbols", "build"),
     # What a run came to.
@@ -30,7 +30,7 @@ ORDER = (
 )
 """A module imports only what stands before it.  A new one is to be given its place here."""
 
-FORKED = frozenset(("calltree", "script", "legality", "trace", "binding", "child", "forkserver"))
+FORKED = frozenset(("calltree", "trace", "script", "legality", "binding", "child", "forkserver"))
 """What a fork server loads, and a forked child after it."""
 
 PURE = frozenset(("calltree", "script", "legality", "model"))

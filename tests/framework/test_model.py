@@ -6,7 +6,27 @@ import dataclasses
 
 import pytest
 
-from golib import C, Case, Export, Go, Goexit, Panic, Python, Signal, Stack, Thread, legality, model
+from golib import (
+    GC,
+    Block,
+    C,
+    Case,
+    Export,
+    Go,
+    Goexit,
+    Grow,
+    LockThread,
+    Panic,
+    Python,
+    Signal,
+    Stack,
+    Thread,
+    Traceback,
+    Wake,
+    Yield,
+    legality,
+    model,
+)
 from golib.model import Rule
 from golib.trace import Event, Phase
 
@@ -192,14 +212,14 @@ def go_made():
     head, tail = trace.events[:2], trace.events[2:]
     inside = Trace()
     inside.tid, inside.m = 9, OTHER_M
-    inside.values = {"sched_sp": 0x500, "isextra": 0, "ncgo": 0, "lockedInt": 1, "lockedExt": 1}
+    inside.values = {"sched_sp": 0x500, "isextra": 0, "ncgo": 0, "lockedInt": 0, "lockedExt": 1}
     inside.bounds(0x100, 0x1000, 0)
     inside.event(1, E, True)
     inside.event(2, B, True)
     inside.values["ncgo"] = 1
     inside.event(2, B)
     outer = dict(inside.values)
-    inside.values |= {"sched_sp": 0x400, "lockedInt": 2}
+    inside.values |= {"sched_sp": 0x400, "lockedInt": 1}
     inside.event(2, E, True).event(2, L, True)
     inside.values = outer
     inside.event(2, A)
@@ -218,7 +238,78 @@ def repeated():
     return Case(C(Go(), times=100)), trace.event(0, L)
 
 
-RIGHT = [nested, hidden, foreign, twice, recovering, signalled, ended, go_made, repeated]
+def leaving_marks():
+    """Each leaf of Go's, and what is seen of it."""
+    trace = Trace()
+
+    def body():
+        trace.values |= {"collections": 4, "stops": 7}
+        trace.event(1, X, True)
+        trace.values |= {"stops": 255}
+        trace.event(2, X, True)
+        trace.event(3, X, True, did=70_000)
+        trace.event(4, X, True, did=900)
+        trace.values |= {"stops": 0}  # it is counted in one byte
+        trace.event(5, X, True, lockedExt=1)
+        trace.values |= {"stops": 1}
+        trace.event(6, X, True, did=1)
+        trace.event(7, X, True, did=1)
+
+    trace.first(0, HIGH, body, collections=3, stops=7, lockedExt=0)
+    for event in trace.events[2:]:
+        event.values.setdefault("lockedExt", 0)
+    leaves = (GC(), Yield(), Grow(stack=65536), Traceback(), LockThread(), Block(), Wake())
+    return Case(Go(*leaves)), trace
+
+
+def passing():
+    """A panic passes a Go frame, whose deferred function calls C, on its way to the frame that recovers."""
+    trace = Trace((0, 0))
+    trace.event(0, B)
+    trace.m = M
+    trace.values = {"sched_sp": HIGH, "isextra": 1, "ncgo": 0, "lockedInt": 2}
+    trace.ask(HIGH, 2)
+    trace.event(0, E, True)
+    outer = dict(trace.values)
+
+    def deeper(node, sp, ncgo):
+        trace.event(node, B, True)
+        trace.values["ncgo"] = ncgo
+        trace.event(node, B)
+        trace.values |= {"sched_sp": sp, "lockedInt": ncgo + 2}
+        trace.ask(sp)
+        trace.event(node, E, True)
+
+    deeper(1, HIGH - 40_000, 1)
+    middle = dict(trace.values)
+    deeper(2, HIGH - 80_000, 2)
+    trace.values = middle
+    trace.event(4, B, True)
+    trace.values = middle | {"ncgo": 2}
+    trace.event(4, E).event(4, L)
+    trace.values = middle
+    trace.event(4, A, True)
+    trace.values = outer
+    trace.event(0, R, True).event(0, L, True)
+    trace.values["lockedInt"] = 1
+    trace.bounds(*model.estimate(HIGH - 24), 0)
+    trace.event(0, A)
+    return Case(Go(Go(Go(Panic()), deferred=(C(),)), recover=True), bounds="hidden"), trace
+
+
+RIGHT = [
+    leaving_marks,
+    passing,
+    nested,
+    hidden,
+    foreign,
+    twice,
+    recovering,
+    signalled,
+    ended,
+    go_made,
+    repeated,
+]
 
 
 @pytest.mark.parametrize("right", RIGHT, ids=lambda right: right.__name__)
@@ -248,6 +339,7 @@ WRONG = {
     Rule.CROSSING: (nested, 1, {"isExtraInC": 1}, "isExtraInC"),
     Rule.THREAD: (twice, -1, {"sigmask": 1}, "sigmask"),
     Rule.COUNT: (repeated, 5, {"queries": 99}, "queries"),
+    Rule.DID: (leaving_marks, 4, {"did": 65535}, "did"),
 }
 
 
@@ -349,7 +441,7 @@ def test_threads_are_told_apart():
 
 def test_exports_are_counted_without_events_inside():
     trace = Trace()
-    trace.event(0, E).event(1, B)
+    trace.event(0, E, did=1).event(1, B)
     trace.m = M
     trace.values = {"sched_sp": HIGH, "isextra": 1, "ncgo": 0, "lockedInt": 1}
     trace.ask(HIGH)
@@ -365,12 +457,12 @@ def test_an_exit_leaves_no_event_of_the_frames_it_leaves():
     trace = Trace()
     inside = Trace()
     inside.tid, inside.m = 9, OTHER_M
-    inside.values = {"sched_sp": 0x500, "isextra": 0, "ncgo": 0, "lockedInt": 1}
+    inside.values = {"sched_sp": 0x500, "isextra": 0, "ncgo": 0, "lockedInt": 0}
     inside.bounds(0x100, 0x1000, 0)
     inside.event(1, E, True).event(2, B, True)
     inside.values["ncgo"] = 1
     inside.event(2, E).event(3, B)
-    inside.values |= {"sched_sp": 0x400, "lockedInt": 2}
+    inside.values |= {"sched_sp": 0x400, "lockedInt": 1}
     inside.event(3, E, True)
 
     def thread():
@@ -380,3 +472,129 @@ def test_an_exit_leaves_no_event_of_the_frames_it_leaves():
 
     trace.first(0, HIGH, thread)
     assert found(case, trace.events) == []
+
+
+# What is missing, and what is too much, on any thread.
+
+
+def order(case, events):
+    return [(one.expected, one.seen) for one in found(case, events) if one.rule is Rule.ORDER]
+
+
+@pytest.mark.parametrize("right", [ended, go_made])
+def test_three_events_too_many_on_another_thread(right):
+    case, trace = right()
+    own = [n for n, event in enumerate(trace.events) if event.tid != trace.events[0].tid]
+    last = own[-1]
+    more = [trace.events[last]] * 3
+    assert order(case, [*trace.events[: last + 1], *more, *trace.events[last + 1 :]])[0][0] == "none"
+
+
+def test_a_thread_that_nobody_asked_for():
+    case, trace = nested()
+    stray = dataclasses.replace(trace.events[0], tid=99, node=1, phase=E)
+    assert order(case, [*trace.events, stray]) == [("none", "node 1 entered in C")]
+
+
+def test_a_thread_that_did_not_come():
+    case, trace = ended()
+    main = [event for event in trace.events if event.tid == trace.events[0].tid]
+    assert ("node 0 entered in C", "none") in order(case, main)
+
+
+def test_a_thread_of_a_repeated_frame_that_ran_once_too_often():
+    case, trace = ended()
+    again = [event for event in trace.events if event.tid != trace.events[0].tid]
+    events = [*trace.events, *(dataclasses.replace(event, tid=98) for event in again)]
+    assert order(case, events) == [("none", "node 0 entered in C")]
+
+
+# Expectations of their own, where an earlier event could not tell.
+
+
+@pytest.mark.parametrize(("field", "value"), [("ncgo", 1), ("lockedInt", 3)])
+def test_a_first_callbacks_accounts(field, value):
+    case, trace = nested()
+    seen = found(case, trace.changed(1, **{field: value}))
+    assert (Rule.CROSSING, field) in [(one.rule, one.field) for one in seen]
+
+
+@pytest.mark.parametrize("away", [1, -1, 4096, -4096])
+def test_what_needm_leaves_is_a_guess_from_where_it_was_called(away):
+    # Both ends moved together, so that neither gives the other away.
+    case, trace = hidden()
+    lo, hi = model.estimate(HIGH)
+    moved = {"lo": lo + away, "hi": hi + away, "guard0": lo + away + GUARD, "guard1": lo + away + GUARD}
+    seen = {(one.rule, one.field) for one in found(case, trace.changed(-1, **moved))}
+    assert ((Rule.NEEDM, "lo") in seen) == (away not in (-1,))
+
+
+def test_a_deferred_function_on_the_way_of_a_panic_has_its_own_frames_bounds():
+    case, trace = passing()
+    first = next(n for n, event in enumerate(trace.events) if event.node == 4)
+    inner = next(event for event in trace.events if event.node == 2 and event.phase is E).values
+    abandoned = {name: inner[name] for name in model.BOUNDS}
+    seen = found(case, trace.changed(first, **abandoned))
+    assert {(one.node, one.rule, one.field) for one in seen} >= {(4, Rule.RECOVERED, "lo")}
+
+
+@pytest.mark.parametrize(
+    ("index", "changes", "field"),
+    [
+        (2, {"collections": 3}, "collections"),
+        (3, {"stops": 7}, "stops"),
+        (5, {"did": 0}, "did"),
+        (6, {"lockedExt": 0}, "lockedExt"),
+        (7, {"did": 0}, "did"),
+        (8, {"did": 0}, "did"),
+    ],
+)
+def test_a_leaf_that_leaves_no_mark(index, changes, field):
+    case, trace = leaving_marks()
+    assert (Rule.DID, field) in [
+        (one.rule, one.field) for one in found(case, trace.changed(index, **changes))
+    ]
+
+
+# A runtime that does better than today's is no fault.
+
+
+def remembered():
+    """Its first callback came from a foreign stack; one from its own finds the bounds, and they stay."""
+    trace = Trace()
+    trace.event(0, B).event(0, E, sp=FOREIGN[1] - 0x80)
+    trace.first(1, FOREIGN[1] - 0x100)
+    trace.event(0, L).event(0, A)
+    trace.event(2, E)
+    for _ in range(2):
+        trace.event(3, B)
+        before = trace.values["lockedInt"]
+        trace.values |= {"sched_sp": HIGH, "lockedInt": before + 1}
+        if trace.values["accurate"] == 0:
+            trace.ask(HIGH)
+        trace.event(3, E, True).event(3, L, True)
+        trace.values |= {"lockedInt": before, "sched_sp": FOREIGN[1] - 0x100}
+        trace.event(3, A)
+    trace.event(2, L)
+    return Case(Stack(Go(), region=-1), C(Go(), times=100)), trace
+
+
+def test_bounds_that_are_found_out_may_stay_where_no_callback_is_under_way():
+    case, trace = remembered()
+    assert found(case, trace.events) == []
+
+
+def test_a_question_at_every_call_of_a_stack_that_is_known_is_one_too_many():
+    case, trace = remembered()
+    last = next(n for n, event in enumerate(trace.events) if event.node == 3 and n > 12)
+    asked = [
+        dataclasses.replace(event, queries=event.queries + 98) if n >= last else event
+        for n, event in enumerate(trace.events)
+    ]
+    assert [one.key for one in found(case, asked)] == ["count queries"]
+
+
+def test_a_runtime_that_asks_less_is_none():
+    case, trace = hidden()
+    fewer = [dataclasses.replace(event, queries=0) for event in trace.events]
+    assert found(case, fewer) == []

@@ -1,7 +1,7 @@
 """What golib found in Go and what it knows of: without its cause, no fault of the list shows.
 
-known_issues.toml has for each its proof, which test_known_issues.py runs, and its controls.  Beside these, each
-part of the cause is taken out of the proof, one at a time.
+known_issues.toml has for each its proof, which test_known_issues.py runs, and its controls.  Beside these,
+each part of the cause is taken out of the proof, one at a time.
 """
 
 from __future__ import annotations
@@ -34,5 +34,7 @@ def test_without_its_cause_it_does_not_show(check, toolchain, issue, what, case)
         )
     for _ in range(REPEATS if issue.rate < 1 else 1):
         outcome = check.look(case)
-        assert not issue.touched_by(outcome), f"{issue.id} shows {what}: {case!r} came to {outcome.signature}"
+        # An older release may come to the same by another fault of the list, whose cause stands in the case.
+        if issue.touched_by(outcome) and not check.explained(outcome):
+            pytest.fail(f"{issue.id} shows {what}: {case!r} came to {outcome.signature}", pytrace=False)
         check.judge(outcome)

@@ -32,7 +32,11 @@ def test_it_shows_where_the_list_says_and_nowhere_else(check, toolchain, issue):
     shown = [issue.shown_by(outcome) for outcome in outcomes]
     shows = all(shown) if issue.rate == 1 else any(shown)
     if not issue.affects(version):
-        assert not any(shown), f"{issue.id} shows on {version}, which is not in its range"
+        # Unless another fault of the list, whose cause stands in the proof, comes to the same.
+        for outcome in outcomes:
+            assert not issue.shown_by(outcome) or check.explained(outcome), (
+                f"{issue.id} shows on {version}, which is not in its range"
+            )
     elif not shows and not check.official:
         # A runtime that somebody works on: this is what a fix looks like.
         check.gone(issue.id)
