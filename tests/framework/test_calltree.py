@@ -186,9 +186,9 @@ FULL = "callGoWithVariousStackAndGoFrame"
         (Case(Go(), bounds="none"), "", "bounds='none': it is one of real, ", Case(Go(), bounds="absent")),
         (Case(Go(), on=("tv",)), "", "on='tv': a process can have turned on", Case(Go(), on=("notify",))),
         (
-            Case(Go(), blocked="SIGURG"),
+            Case(Go(), blocked="SIGKILL"),
             "",
-            "blocked='SIGURG': it is one of SIGUSR1",
+            "blocked='SIGKILL': it is one of SIGURG, SIGUSR1, SIGPROF",
             Case(Go(), blocked="SIGUSR1"),
         ),
         (
@@ -532,10 +532,10 @@ def test_the_traces_numbers_are_those_of_the_walk(subject: Subject) -> None:
     outcome = subject.run(NUMBERED)
     assert outcome.divergences == ()
     kinds = {placed.number: type(placed.node) for placed in NUMBERED.walk()}
-    # Each frame leaves events of the kind that its node is, and no leaf or stranger does.
-    assert {event.node for event in outcome.events} == {
-        number for number, kind in kinds.items() if kind is not GC
-    }
+    # Each node leaves events of the kind that it is, and no stranger does.
+    assert {event.node for event in outcome.events} == set(kinds)
+    done = [event.node for event in outcome.events if event.phase is Phase.DID]
+    assert done == [number for number, kind in kinds.items() if kind is GC]
     entered = [event for event in outcome.events if event.phase is Phase.ENTERED]
     assert [event.node for event in entered] == sorted(event.node for event in entered)
     assert all(kinds[event.node] is Go for event in entered if event.in_go)

@@ -5,26 +5,33 @@ Whether the shipped list is true of the releases is for tests/runtime/test_known
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from golib import C, Case, Go, known, legality
-from golib.known import KnownIssue, KnownIssueError, verdict
+from golib import C, Case, Go, known, legality, model, parse
+from golib.known import End, KnownIssue, KnownIssueError, verdict
 from golib.model import Divergence, Rule
-from golib.outcome import Kind, Outcome, Signature
-from golib.trace import Phase
+from golib.outcome import Kind, Outcome, Signature, judge
+from golib.trace import Ended, Event, Phase
 
 GOOD = {
     "id": '"go#1"',
     "url": '"https://go.dev/issue/1"',
     "title": '"a fault"',
+    "effect": '"slow"',
     "releases": '["1.22.5 - 1.22.12"]',
-    "signatures": '["divergence: cached queries"]',
+    "platforms": '["linux/amd64, glibc"]',
+    "divergences": '["cached queries"]',
     "rate": "1.0",
     "proof": '"Case(Go())"',
+    "controls": '["Case(C())"]',
+    "cause": "[{nodes = 'Go'}]",
 }
 
 
@@ -76,11 +83,25 @@ def test_an_entry_may_have_several_ranges(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"title": None}, "an entry has the keys id, proof, rate, "),
-        ({"colour": '"red"'}, "an entry has the keys id, proof, rate, "),
+        ({"title": None}, "an entry has the keys cause, controls, effect, "),
+        ({"colour": '"red"'}, "an entry has the keys cause, controls, effect, "),
+        ({"effect": '"bad"'}, "effect = 'bad': it is one of crash, hang, corruption, slow, silent"),
+        ({"cause": "[{nodes = 'Went'}]"}, "cause 'Went': Went is no node; there are Go, C, "),
+        ({"cause": "[{nodes = 'Go < C'}]"}, "nodes of a chain stand left and right of >"),
+        ({"cause": "[{nodes = 'C(depth == 1)'}]"}, "depth == 1 is no test of a property of C"),
+        ({"cause": "[{nodes = 'C('}]"}, "cause 'C(': "),
+        (
+            {"cause": "[{moon = 'full'}]"},
+            "cause: moon: a cause has blocked, bounds, first, nodes, on, signals",
+        ),
+        ({"cause": "[{}]"}, "cause: it names nodes, or something of the world"),
+        ({"cause": "[{nodes = 'Panic'}]"}, "its proof does not contain its cause"),
+        ({"controls": '["Case(Go())"]'}, "its control Case(Go()) contains its cause"),
+        ({"end": "[{kind = 'fatal'}]"}, "end: it has kind, words and frames"),
+        ({"end": "[{kind = 'bored', words = '', frames = ''}]"}, "'bored' is not a valid Kind"),
         ({"releases": '["newer ones"]'}, "no Go version in 'newer ones'"),
         ({"releases": '["1.22.5 - soon"]'}, "no Go version in 'soon'"),
-        ({"signatures": '["(open"]'}, "missing ), unterminated subpattern"),
+        ({"end": "[{kind = 'fatal', words = '(open', frames = ''}]"}, "missing ), unterminated subpattern"),
         ({"rate": '"often"'}, "could not convert string to float"),
         ({"proof": '"Case(Go("'}, "is no case: "),
         ({"proof": '"Case(Went())"'}, "Went is no node of a call tree"),
@@ -104,8 +125,8 @@ def test_a_rate_is_a_share(tmp_path: Path, rate: str) -> None:
         read(tmp_path, entry(rate=rate))
 
 
-@pytest.mark.parametrize("key", ["releases", "signatures"])
-def test_an_entry_without_a_range_or_a_signature_says_nothing(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize("key", ["releases", "divergences", "cause"])
+def test_an_entry_without_a_range_a_cause_or_a_divergence_says_nothing(tmp_path: Path, key: str) -> None:
     with pytest.raises(KnownIssueError, match=r"^known issue go#1: "):
         read(tmp_path, entry(**{key: "[]"}))
 
@@ -140,37 +161,131 @@ def test_a_shipped_entry_is_complete_and_its_proof_small(issue: KnownIssue) -> N
         assert issue.url == f"https://go.dev/issue/{issue.id.removeprefix('go#')}"
     assert issue.title
     assert issue.releases
-    assert issue.signatures
+    assert issue.platforms
+    assert issue.causes
+    assert issue.controls or not issue.affects("1.27.4"), "what lives has controls"
     assert 0 < issue.rate <= 1
     legality.check(issue.proof)
     # What shows always shows in a handful of nodes; a race needs company, and is searched for in less.
     assert issue.proof.size() <= (6 if issue.rate == 1 else 20)
-    # A signature that fits every failure of a kind would make a new fault a known one.
-    for kind in Kind:
-        assert not issue.matches(Signature(kind.value, "something else altogether", ("runtime.other",)))
+    # What fits every end of a kind would make a new fault a known one.
+    for kind in set(Kind) - {Kind.DIVERGENCE}:
+        new = outcome(kind, headline="something else altogether", frames=("runtime.other",))
+        assert not issue.explains_end(new)
+
+
+# Causes.
+
+
+@pytest.mark.parametrize(
+    ("nodes", "has", "has_not"),
+    [
+        ("Go", "Case(C(Go()))", "Case(C())"),
+        ("Go > Go", "Case(Go(C(Go())))", "Case(Go(), Go())"),
+        ("Stack(region > 0) > Go", "Case(Stack(C(Go()), region=2))", "Case(Stack(Go(), region=-1))"),
+        ("GC | Traceback", "Case(Go(Traceback()))", "Case(Go(Yield()))"),
+        ("Thread(kind != 'go') > Go", "Case(Thread(Go()))", "Case(Go(Thread(GC(), kind='go')))"),
+        # On one thread: what another does below is another's.
+        ("Stack > Go", "Case(Stack(Go()))", "Case(Stack(Thread(Go())))"),
+        ("Stack > Thread > Go", "Case(Stack(Thread(Go())))", "Case(Thread(Stack(Go())))"),
+        ("Go > Panic", "Case(Go(Go(Panic()), recover=True))", "Case(Go(recover=True))"),
+        # What is deferred stands below its frame.
+        ("Go > GC", "Case(Go(deferred=(GC(),)))", "Case(Go())"),
+    ],
+)
+def test_a_cause_is_a_chain_of_nodes(tmp_path: Path, nodes: str, has: str, has_not: str) -> None:
+    [issue] = read(tmp_path, entry(cause=f'[{{nodes = "{nodes}"}}]', proof=f'"{has}"', controls="[]"))
+    assert not issue.caused_by(parse(has_not))
+
+
+@pytest.mark.parametrize(
+    ("cause", "has", "has_not"),
+    [
+        ("nodes = 'Go', bounds = ['hidden', 'absent']", "Case(Go(), bounds='absent')", "Case(Go())"),
+        (
+            "nodes = 'Go', on = ['trace']",
+            "Case(Go(), on=('notify', 'trace'))",
+            "Case(Go(), on=('notify',))",
+        ),
+        ("signals = true", "Case(Go(), signals='SIGURG')", "Case(Signal(name='SIGURG'))"),
+        ("nodes = 'Go', blocked = ['SIGPROF']", "Case(Go(), blocked='SIGPROF')", "Case(Go())"),
+        (
+            "nodes = 'Stack > Go', first = true",
+            "Case(Stack(Go()), Go())",
+            "Case(Go(), Stack(Go()))",
+        ),
+        (
+            "nodes = 'Thread > Stack > Go', first = true",
+            "Case(Go(), Thread(Stack(Go())))",
+            "Case(Thread(C(Go()), Stack(Go())))",
+        ),
+    ],
+)
+def test_a_cause_names_the_world_and_what_comes_first(
+    tmp_path: Path, cause: str, has: str, has_not: str
+) -> None:
+    [issue] = read(tmp_path, entry(cause=f"[{{{cause}}}]", proof=f'"{has}"', controls="[]"))
+    assert not issue.caused_by(parse(has_not))
+
+
+def test_the_parts_of_a_cause_are_taken_out_one_at_a_time(tmp_path: Path) -> None:
+    text = entry(
+        cause="[{nodes = 'Go(recover == True) > Stack > Panic', on = ['trace']}]",
+        proof="\"Case(Go(C(Stack(Go(Panic()))), recover=True), on=('trace',))\"",
+    )
+    [issue] = read(tmp_path, text)
+    # Without the frame that recovers it would be no case.
+    assert [(what, repr(case)) for what, case in known.without_a_part(issue)] == [
+        ("without Stack()", "Case(Go(C(Go(Panic())), recover=True), on=('trace',))"),
+        ("without Panic()", "Case(Go(C(Stack(Go())), recover=True), on=('trace',))"),
+        ("without trace", "Case(Go(C(Stack(Go(Panic()))), recover=True))"),
+    ]
 
 
 # Verdicts.
+
+CASE = Case(C(Go()))
 
 
 def divergence(rule: Rule, field: str, index: int = 0) -> Divergence:
     return Divergence(0, "Go()", Phase.ENTERED, "Go", field, 1, 2, rule, index)
 
 
-def outcome(kind: Kind, *found: Divergence, headline: str = "", frames: tuple[str, ...] = ()) -> Outcome:
+def outcome(
+    kind: Kind,
+    *found: Divergence,
+    headline: str = "",
+    frames: tuple[str, ...] = (),
+    ran: Case = CASE,
+    samples: tuple[tuple[str, ...], ...] = (),
+) -> Outcome:
     signature = Signature(kind.value, found[0].key if kind is Kind.DIVERGENCE else headline, frames)
-    return Outcome(Case(C(Go())), kind, headline, signature, found, (), 0, "")
+    return Outcome(CASE, kind, headline, signature, found, (), 0, "", ran, samples)
 
 
-def issue(name: str, *signatures: str, releases: Any = (("1.22.0", "1.23.4"),)) -> KnownIssue:
-    patterns = tuple(re.compile(text) for text in signatures)
-    return KnownIssue(name, "", "", releases, patterns, 1.0, Case(Go()))
+def issue(
+    name: str, *divergences: str, end: tuple[str, str, str] | None = None, nodes: str = "Go"
+) -> KnownIssue:
+    [made] = (
+        dataclasses.replace(
+            known.shipped()[0],
+            id=name,
+            releases=(("1.22.0", "1.23.4"),),
+            divergences=divergences,
+            causes=(known.Cause(nodes, known._elements(nodes)),),
+            ends=(End(Kind(end[0]), re.compile(end[1]), re.compile(end[2])),) if end else (),
+        ),
+    )
+    return made
 
 
-QUERIES = issue("go#2", "divergence: (cached|asked) queries")
-BOUNDS = issue("go#3", "divergence: restored (lo|hi)", "fatal: fatal error: split in runtime.a.*")
+QUERIES = issue("go#2", "cached queries", "asked queries")
+BOUNDS = issue(
+    "go#3", "restored lo", "restored hi", end=("fatal", "fatal error: split", r"runtime\.a( < .*)?")
+)
 ISSUES = (QUERIES, BOUNDS)
 INSIDE, OUTSIDE = "1.23.4", "1.23.5"
+SPLIT = {"headline": "fatal error: split", "frames": ("runtime.a", "runtime.b")}
 
 
 def test_a_pass_is_a_pass() -> None:
@@ -185,9 +300,41 @@ def test_what_only_known_issues_explain_is_known() -> None:
 
 
 def test_a_known_death_is_known() -> None:
-    died = outcome(Kind.FATAL, headline="fatal error: split", frames=("runtime.a", "runtime.b"))
-    found = verdict(died, INSIDE, ISSUES)
+    found = verdict(outcome(Kind.FATAL, **SPLIT), INSIDE, ISSUES)  # type: ignore[arg-type]
     assert (found.status, found.issues) == ("known", ("go#3",))
+
+
+def test_a_death_elsewhere_is_not() -> None:
+    died = outcome(Kind.FATAL, headline="fatal error: split", frames=("runtime.b", "runtime.a"))
+    assert verdict(died, INSIDE, ISSUES).status == "failed"
+
+
+def test_any_sample_of_a_hang_may_show_it() -> None:
+    hung = issue("golib-9", end=("hang", "stuck", r"runtime\.needm( < .*)?"))
+    seen = outcome(Kind.HANG, headline="stuck", frames=("runtime.other",))
+    assert verdict(seen, INSIDE, (hung,)).status == "failed"
+    seen = dataclasses.replace(seen, samples=(("runtime.other",), ("runtime.needm", "runtime.b")))
+    assert verdict(seen, INSIDE, (hung,)).status == "known"
+
+
+def test_every_part_of_a_death_is_explained_or_it_fails() -> None:
+    restored, new = divergence(Rule.RESTORED, "lo"), divergence(Rule.ESTIMATE, "lo", 4)
+    died = outcome(Kind.FATAL, restored, divergence(Rule.CACHED, "queries"), **SPLIT)  # type: ignore[arg-type]
+    assert verdict(died, INSIDE, ISSUES).issues == ("go#3", "go#2")
+    died = outcome(Kind.FATAL, restored, new, **SPLIT)  # type: ignore[arg-type]
+    found = verdict(died, INSIDE, ISSUES)
+    assert (found.status, found.decisive) == ("failed", 1)
+
+
+def test_without_its_cause_in_the_case_an_issue_explains_nothing() -> None:
+    seen = outcome(Kind.DIVERGENCE, divergence(Rule.CACHED, "queries"))
+    elsewhere = issue("go#2", "cached queries", nodes="Stack > Go")
+    assert verdict(seen, INSIDE, (elsewhere,)).status == "failed"
+    # In a row the cause may stand in a case before.
+    behind = outcome(
+        Kind.DIVERGENCE, divergence(Rule.CACHED, "queries"), ran=parse("Case(Stack(Go()), C(Go()))")
+    )
+    assert verdict(behind, INSIDE, (elsewhere,)).status == "known"
 
 
 def test_an_unknown_divergence_behind_a_known_one_decides() -> None:
@@ -211,19 +358,116 @@ def test_an_end_that_nobody_knows_is_a_failure(kind: Kind) -> None:
 
 
 def test_our_own_fault_is_never_known() -> None:
-    everything = issue("go#4", ".*")
+    everything = issue("go#4", "cached queries", end=("harness", ".*", ".*"))
     seen = outcome(Kind.HARNESS, divergence(Rule.CACHED, "queries"), headline="ours")
     assert verdict(seen, INSIDE, (everything,)).status == "failed"
 
 
-def test_a_signature_must_match_whole() -> None:
+def test_a_key_is_no_pattern() -> None:
     # "restored lo" is no excuse for "restored lockedInt".
     seen = outcome(Kind.DIVERGENCE, divergence(Rule.RESTORED, "lockedInt"))
     assert verdict(seen, INSIDE, ISSUES).status == "failed"
 
 
-def test_only_the_first_signature_is_what_the_proof_shows() -> None:
-    died = outcome(Kind.FATAL, headline="fatal error: split", frames=("runtime.a",))
-    assert not BOUNDS.shown_by(died)
-    assert BOUNDS.matches(died.signature)
-    assert BOUNDS.shown_by(outcome(Kind.DIVERGENCE, divergence(Rule.RESTORED, "lo")))
+def test_a_proof_shows_the_end_and_where_there_is_none_the_first_divergence() -> None:
+    died = outcome(Kind.FATAL, **SPLIT)  # type: ignore[arg-type]
+    restored = outcome(Kind.DIVERGENCE, divergence(Rule.RESTORED, "lo"))
+    assert BOUNDS.shown_by(died)
+    assert not BOUNDS.shown_by(restored)
+    assert BOUNDS.touched_by(restored)
+    assert QUERIES.shown_by(outcome(Kind.DIVERGENCE, divergence(Rule.CACHED, "queries")))
+    assert not QUERIES.shown_by(outcome(Kind.DIVERGENCE, divergence(Rule.ASKED, "queries")))
+
+
+# The list from its other side: what an entry does not list, it does not hide.
+
+TRACES = Path(__file__).parent / "traces"
+
+NOT_JUDGED = {
+    "goroutines": "for tests that count goroutines",
+    "curg_lo": "only by the distance of other fields from curg_hi",
+}
+"""Fields that no rule compares by themselves, and why."""
+
+
+class Recorded:
+    """A proof that showed its issue: its end as it was, with events that may be others."""
+
+    def __init__(self, issue: KnownIssue) -> None:
+        data = json.loads((TRACES / f"{issue.id.replace('#', '-')}.json").read_text())
+        assert Case.from_json(data["case"]) == issue.proof, f"record {issue.id} again: its proof has changed"
+        self.version: str = data["version"]
+        ended = Ended.from_json(data["ended"])
+        self.seen = judge(issue.proof, ended, data["stack_guard"])
+        self._complete = ended.status == 0 and ended.record.finished > 0
+        self._stack_guard = data["stack_guard"]
+
+    def with_events(self, events: tuple[Event, ...]) -> Outcome:
+        found = model.divergences(
+            self.seen.case, events, complete=self._complete, stack_guard=self._stack_guard
+        )
+        return dataclasses.replace(self.seen, events=events, divergences=tuple(found))
+
+
+def others(value: Any) -> Iterator[Any]:
+    """Values that it might wrongly have, near and far."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, tuple):
+        for index, one in enumerate(value):
+            for other in others(one):
+                yield (*value[:index], other, *value[index + 1 :])
+    else:
+        yield from {value + 1, value + 2, max(0, value - 1), value ^ (1 << 20), 0, value + (1 << 32)} - {
+            value
+        }
+
+
+def changes(event: Event) -> Iterator[tuple[str, list[Event]]]:
+    """Each of its fields, and the event with other values there."""
+    for name in Event.__slots__:
+        value = getattr(event, name)
+        if name == "phase":
+            yield name, [dataclasses.replace(event, phase=one) for one in Phase if one is not value]
+        elif name == "values":
+            for field, number in value.items():
+                yield (
+                    field,
+                    [dataclasses.replace(event, values={**value, field: other}) for other in others(number)],
+                )
+        else:
+            yield name, [dataclasses.replace(event, **{name: other}) for other in others(value)]
+
+
+@pytest.mark.parametrize("issue", SHIPPED, ids=[issue.id for issue in SHIPPED])
+def test_an_entry_hides_nothing_that_it_does_not_list(issue: KnownIssue) -> None:
+    run = Recorded(issue)
+    before = verdict(run.seen, run.version, SHIPPED)
+    assert before.status == "known"
+    assert issue.id in before.issues
+    candidates = [one for one in SHIPPED if one.affects(run.version) and one.caused_by(issue.proof)]
+    listed = {key for one in candidates for key in one.divergences}
+    at_first = set(run.seen.divergences)
+    for index, event in enumerate(run.seen.events):
+        for name, changed in changes(event):
+            for other in changed:
+                after = run.with_events((*run.seen.events[:index], other, *run.seen.events[index + 1 :]))
+                new = {found.key for found in after.divergences if found not in at_first}
+                hidden = new - listed and verdict(after, run.version, SHIPPED).status != "failed"
+                assert not hidden, f"event {index}: {name}: {new} is hidden"
+
+
+def test_what_no_rule_judges_is_listed() -> None:
+    """Each field is judged at some event of some proof, or says above why it is not."""
+    judged, all_of_them = set(), set()
+    for issue in SHIPPED:
+        run = Recorded(issue)
+        before = set(run.seen.divergences)
+        for index, event in enumerate(run.seen.events):
+            for name, changed in changes(event):
+                all_of_them.add(name)
+                for other in [] if name in judged else changed:
+                    events = (*run.seen.events[:index], other, *run.seen.events[index + 1 :])
+                    if set(run.with_events(events).divergences) - before:
+                        judged.add(name)
+    assert all_of_them - judged == set(NOT_JUDGED)

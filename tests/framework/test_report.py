@@ -133,7 +133,7 @@ def test_the_decisive_divergence_leads_also_behind_a_known_one(passed: Outcome) 
     assert "\n  > node 2 (Go()), entered in Go: lo\n        after a callback everything is as it was" in text
     assert "lo: expected 0x1000, seen 0x2000" in text
     assert f"    {CASE!r}\n" in text
-    assert "seed: cgocallbackg restores what it saved" in text
+    assert "seed: when it returns, the outer callback has its old stack bounds restored" in text
     assert text.endswith("\nrun it again: pytest x")
     assert "stderr" not in text
 

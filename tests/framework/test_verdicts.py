@@ -121,7 +121,7 @@ def test_todays_runtime_is_known_by_it(subject: Subject) -> None:
 
 
 def test_a_world_that_never_stops_is_no_rare_issue(changed: Changed) -> None:
-    """golib-8's hang at nearly every run: its rate does not explain it, and without its cause it is not known."""
+    """golib-8's hang at nearly every run: its rate does not explain it; without its cause it is not known."""
     case = entry("golib-8").proof
     subject = changed(STOPS_WITHOUT_RETAKING, case)
     version = subject.library.toolchain.version

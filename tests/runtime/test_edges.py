@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from golib import GC, C, Case, Go, Setrlimit, Stack
+from golib import GC, C, Go, Setrlimit, Stack
 from golib.calltree import ESTIMATE_ABOVE, ESTIMATE_BELOW, KIB
 from golib.trace import Phase
 
@@ -28,7 +28,7 @@ def nested(depth: int) -> Go:
 def frame(check):
     """Bytes between an outer callback's SP and the inner one's, beside what the C frame holds."""
     probe = 4096
-    outer, inner, *_ = callbacks(check.look(Case(nested(probe), bounds="real")))
+    outer, inner, *_ = callbacks(check(nested(probe)))
     return outer - inner - probe
 
 
@@ -66,7 +66,7 @@ def test_at_and_below_the_lower_edge_of_known_bounds(check, slots):
     def calls(depth: int) -> tuple[object, ...]:
         return Setrlimit(stack=256 * KIB), Go(), Setrlimit(stack=8 << 20), C(Go(GC()), stack=depth)
 
-    probe = check.look(Case(*calls(200 * KIB)))
+    probe = check(*calls(200 * KIB))
     _, inside = callbacks(probe)
     known = next(e.bounds[0] for e in probe.events if e.phase is Phase.ENTERED and e.in_go)
     outcome = check(*calls(200 * KIB + inside - known + slots * SLOT))
@@ -79,7 +79,7 @@ def test_at_and_below_the_lower_edge_of_what_is_answered(check, slots):
     def calls(depth: int) -> tuple[object, ...]:
         return C(stack=600 * KIB), Setrlimit(stack=256 * KIB), C(Go(GC()), stack=depth)
 
-    probe = check.look(Case(*calls(300 * KIB)))
+    probe = check(*calls(300 * KIB))
     (outside,) = callbacks(probe)
     answered = probe.events[-1].told[0]
     outcome = check(*calls(300 * KIB + outside - answered + slots * SLOT))
