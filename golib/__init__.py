@@ -2,9 +2,10 @@
 runtime still knows which C stack it stands on.
 
     toolchain    --go SPEC -> which Go          calltree   what happens on the stacks, as data
-    build        -> the bridge, a .so           forkserver, child   one case, one forked process
-    layout       -> where its fields are        trace, binding      what both sides of it agree on
-    model        what has to be true            outcome, known      what a run came to
+    build        -> the bridge, a .so           legality, script    which cases are legal; their steps
+    layout       -> where its fields are        forkserver, child   one case, one forked process
+    model        trace against script           trace, binding      what both sides of it agree on
+    outcome      how the child ended            known      which fault explains what
     door         golib.open(library).run(case) -> Outcome
     plugin, report   pytest: options, fixtures, what a failure shows
 

@@ -367,7 +367,10 @@ def _unwound(at: At) -> Compared:
     if at.last is not None and not at.step.unseen:
         yield "queries", at.last.queries, at.event.queries, Rule.RECOVERED
     yield "m", at.before.m, at.event.m, Rule.BOUND
-    yield from _same(at.event, at.before, (*BOUNDS, *MACHINE), Rule.RECOVERED)
+    # What LockThread changes is seen while it does.
+    own = {"lockedExt"} if isinstance(at.step.node, calltree.LockThread) else set()
+    names = [name for name in (*BOUNDS, *MACHINE) if name not in own]
+    yield from _same(at.event, at.before, names, Rule.RECOVERED)
 
 
 def _unseen(at: At) -> Compared:
@@ -584,8 +587,9 @@ def _woken(at: At) -> Compared:
 
 
 def _locked(at: At) -> Compared:
-    if at.last is not None and "lockedExt" in at.values and "lockedExt" in at.last.values:
-        yield "lockedExt", at.last.values["lockedExt"] + 1, at.values["lockedExt"], Rule.DID
+    """The goroutine of a thread that Go made is locked to it already."""
+    if "lockedExt" in at.values:
+        yield "lockedExt", 1 + (not at.extra), at.values["lockedExt"], Rule.DID
     yield from _stopped(at)
 
 

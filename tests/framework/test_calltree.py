@@ -540,3 +540,9 @@ def test_the_traces_numbers_are_those_of_the_walk(subject: Subject) -> None:
     assert [event.node for event in entered] == sorted(event.node for event in entered)
     assert all(kinds[event.node] is Go for event in entered if event.in_go)
     assert all(kinds[event.node] is not Go for event in entered if not event.in_go)
+
+
+def test_a_case_keeps_its_trees_where_none_are_given() -> None:
+    case = Case(Go(), C(), bounds="hidden")
+    assert case.having(blocked="SIGPROF") == Case(Go(), C(), bounds="hidden", blocked="SIGPROF")
+    assert case.having(Go()) == Case(Go(), bounds="hidden")
