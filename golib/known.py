@@ -251,11 +251,11 @@ class KnownIssue:
         return any(end.fits(outcome) for end in self.ends)
 
     def shown_by(self, outcome: Outcome) -> bool:
-        """Whether the outcome shows what the proof does, whatever the case: the end where the entry has one,
-        else the first of the divergences."""
-        if self.ends:
-            return self.explains_end(outcome)
-        return any(found.key == self.divergences[0] for found in outcome.divergences)
+        """Whether the outcome shows what the proof does, whatever the case: an end that the entry has, or the
+        first of its divergences."""
+        return self.explains_end(outcome) or any(
+            found.key in self.divergences[:1] for found in outcome.divergences
+        )
 
     def touched_by(self, outcome: Outcome) -> bool:
         """Whether anything in the outcome is what this issue explains, whatever the case: for controls."""

@@ -649,10 +649,9 @@ class _Controller:
         self._unreadable |= dict.fromkeys(data.pop("unreadable"))
         if data["fuzz"]:
             self._searched[data["toolchain"]][name] = data["fuzz"]
-        else:
-            del data["fuzz"]
-        if not data["gone"]:
-            del data["gone"]
+        for rare in ("fuzz", "gone", "raised"):
+            if not data[rare]:
+                del data[rare]
         self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})
 
     @pytest.hookimpl(trylast=True)

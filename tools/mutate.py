@@ -523,7 +523,7 @@ def first_failure(document: dict[str, Any]) -> Failure | None:
     for result in document["results"]:
         outcome = result["outcome"]
         speaks_of_go = (
-            outcome is not None and outcome["kind"] != "harness" and result["raised"] in _FOUND_FAULT
+            outcome is not None and outcome["kind"] != "harness" and result.get("raised") in _FOUND_FAULT
         )
         if result["status"] == "failed" and speaks_of_go:
             # A test may find fault with a case that passed: then the assertion is its own.

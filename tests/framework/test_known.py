@@ -369,12 +369,14 @@ def test_a_key_is_no_pattern() -> None:
     assert verdict(seen, INSIDE, ISSUES).status == "failed"
 
 
-def test_a_proof_shows_the_end_and_where_there_is_none_the_first_divergence() -> None:
+def test_a_proof_shows_an_end_or_the_first_divergence() -> None:
     died = outcome(Kind.FATAL, **SPLIT)  # type: ignore[arg-type]
     restored = outcome(Kind.DIVERGENCE, divergence(Rule.RESTORED, "lo"))
     assert BOUNDS.shown_by(died)
-    assert not BOUNDS.shown_by(restored)
-    assert BOUNDS.touched_by(restored)
+    assert BOUNDS.shown_by(restored)
+    other = outcome(Kind.DIVERGENCE, divergence(Rule.RESTORED, "hi"))
+    assert not BOUNDS.shown_by(other)
+    assert BOUNDS.touched_by(other)
     assert QUERIES.shown_by(outcome(Kind.DIVERGENCE, divergence(Rule.CACHED, "queries")))
     assert not QUERIES.shown_by(outcome(Kind.DIVERGENCE, divergence(Rule.ASKED, "queries")))
 

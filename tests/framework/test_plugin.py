@@ -309,7 +309,7 @@ def test_two_toolchains_are_two_columns_and_one_document(suite: Suite, go_on_pat
         run.says("2 passed, 2 skipped, 2 xfailed", "go#68285: ", "(https://go.dev/issue/68587)")
         [head] = re.findall(r"^behaviour .*$", run.output, re.MULTILINE)
         assert head.split() == ["behaviour", f"go{OLD}", go_on_path.name]
-        assert re.search(r"^deep calls +1 go#68285 +1 passed$", run.output, re.MULTILINE)
+        assert re.search(r"^deep calls +1 go#68285, 1 go#72870 +1 passed$", run.output, re.MULTILINE)
         assert re.search(
             r"^many calls +1 go#68587, 1 skipped +1 passed, 1 skipped$", run.output, re.MULTILINE
         )
@@ -326,14 +326,14 @@ def test_two_toolchains_are_two_columns_and_one_document(suite: Suite, go_on_pat
     rows = document["results"]
     assert all(set(row) == ROW for row in rows)
     assert {(row["test"], row["toolchain"]): (row["status"], row["issue"]) for row in rows} == {
-        ("test_deep_calls.py::test_nested[depth=40000]", f"go{OLD}"): ("known", "go#68285"),
+        ("test_deep_calls.py::test_nested[depth=40000]", f"go{OLD}"): ("known", "go#68285, go#72870"),
         ("test_deep_calls.py::test_nested[depth=40000]", go_on_path.name): ("passed", None),
         ("test_many_calls.py::test_calls", f"go{OLD}"): ("known", "go#68587"),
         ("test_many_calls.py::test_calls", go_on_path.name): ("passed", None),
         ("test_many_calls.py::test_skipped", f"go{OLD}"): ("skipped", None),
         ("test_many_calls.py::test_skipped", go_on_path.name): ("skipped", None),
     }
-    [dead] = [row for row in rows if row["issue"] == "go#68285"]
+    [dead] = [row for row in rows if row["issue"] == "go#68285, go#72870"]
     assert set(dead["outcome"]) == {"kind", "signature", "headline"}
     assert dead["outcome"]["kind"] == "fatal"
     assert dead["outcome"]["headline"] == "fatal: fatal error: runtime: stack split at bad time"

@@ -129,9 +129,11 @@ def test_a_world_that_never_stops_is_no_rare_issue(changed: Changed) -> None:
     assert judged(subject, outcome).issues == ("golib-8",)
     often = fuzz.too_often(("golib-8",), lambda: subject.run(case, 2.0), version, known.shipped())
     assert "; the list says at a rate of 0.04" in str(often)
-    alone = parse("Case(C(Thread(Go(GC(), C(Go(GC())))), times=50))")
+    alone = parse("Case(Go(GC(), C(Go(GC()))), Thread(Go(GC())))")
     assert not entry("golib-8").caused_by(alone)
-    outcome = subject.run(alone, 2.0)
+    # It depends on where the other threads happen to be: three in four runs.
+    runs = (subject.run(alone, 2.0) for _ in range(20))
+    outcome = next(outcome for outcome in runs if outcome.kind is Kind.HANG)
     assert "runtime.stopTheWorldWithSema" in str(outcome.signature)
     assert judged(subject, outcome).status == "failed"
 
