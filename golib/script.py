@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from golib.calltree import (
     GO_LEAVES,
@@ -128,6 +129,7 @@ class ThreadScript:
     steps: tuple[Step, ...] = ()
 
 
+@lru_cache(maxsize=8)  # a case is often run, and so judged, several times in a row
 def script(case: Case) -> tuple[ThreadScript, ...]:
     """The main thread's steps and those of each thread that it and others start, in the order of their
     starts.  A thread in a repeated frame is there twice, in the first and in the last round."""
