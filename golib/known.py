@@ -228,6 +228,8 @@ class KnownIssue:
     ends: tuple[End, ...]
     divergences: tuple[str, ...]
     """Keys of all the divergences that it explains (``Divergence.key``)."""
+    consequences: tuple[str, ...]
+    """Keys of those that it explains where one of ``divergences`` or ``ends`` shows beside them."""
     rate: float
     """How often the proof case shows it: 1.0 always."""
     proof: Case
@@ -260,7 +262,7 @@ class KnownIssue:
     def touched_by(self, outcome: Outcome) -> bool:
         """Whether anything in the outcome is what this issue explains, whatever the case: for controls."""
         return self.explains_end(outcome) or any(
-            found.key in self.divergences for found in outcome.divergences
+            found.key in (*self.divergences, *self.consequences) for found in outcome.divergences
         )
 
 
@@ -283,7 +285,7 @@ def shipped() -> tuple[KnownIssue, ...]:
 _KEYS = frozenset(
     ("id", "url", "title", "effect", "releases", "platforms", "cause", "rate", "proof", "controls")
 )
-_MAY = frozenset(("note", "fixed", "end", "divergences"))
+_MAY = frozenset(("note", "fixed", "end", "divergences", "consequences"))
 
 
 def _entry(entry: dict[str, Any]) -> KnownIssue:
@@ -314,6 +316,7 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
             causes=tuple(_cause(data) for data in entry["cause"]),
             ends=tuple(_end(data) for data in entry.get("end", ())),
             divergences=tuple(entry.get("divergences", ())),
+            consequences=tuple(entry.get("consequences", ())),
             rate=float(entry["rate"]),
             proof=_case(entry["proof"]),
             controls=tuple(map(_case, entry["controls"])),
@@ -439,18 +442,24 @@ def verdict(outcome: Outcome, version: str, issues: Sequence[KnownIssue]) -> Ver
     if outcome.kind is Kind.HARNESS:
         return Verdict("failed", (), outcome.signature, 0)
     candidates = [issue for issue in issues if issue.affects(version) and issue.caused_by(outcome.ran)]
+    died = outcome.kind is not Kind.DIVERGENCE
     shown: dict[str, None] = {}
-    if outcome.kind is not Kind.DIVERGENCE:
+    if died:
         ending = next((issue.id for issue in candidates if issue.explains_end(outcome)), None)
         if ending is None:
             return Verdict("failed", (), outcome.signature, 0)
         shown[ending] = None
+    left = []
     for index, found in enumerate(outcome.divergences):
         explaining = [issue.id for issue in candidates if found.key in issue.divergences]
         if not explaining:
-            died = outcome.kind is not Kind.DIVERGENCE
-            signature = Signature(Kind.DIVERGENCE.value, found.key)
-            return Verdict("failed", tuple(shown), outcome.signature if died else signature, index)
-        if not shown.keys() & set(explaining):
+            left.append(index)
+        elif not shown.keys() & set(explaining):
             shown[explaining[0]] = None
+    following = {key for issue in candidates if issue.id in shown for key in issue.consequences}
+    for index in left:
+        key = outcome.divergences[index].key
+        if key not in following:
+            signature = outcome.signature if died else Signature(Kind.DIVERGENCE.value, key)
+            return Verdict("failed", tuple(shown), signature, index)
     return Verdict("known", tuple(shown), outcome.signature, 0)

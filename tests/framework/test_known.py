@@ -264,7 +264,11 @@ def outcome(
 
 
 def issue(
-    name: str, *divergences: str, end: tuple[str, str, str] | None = None, nodes: str = "Go"
+    name: str,
+    *divergences: str,
+    end: tuple[str, str, str] | None = None,
+    nodes: str = "Go",
+    consequences: tuple[str, ...] = (),
 ) -> KnownIssue:
     [made] = (
         dataclasses.replace(
@@ -272,6 +276,7 @@ def issue(
             id=name,
             releases=(("1.22.0", "1.23.4"),),
             divergences=divergences,
+            consequences=consequences,
             causes=(known.Cause(nodes, known._elements(nodes)),),
             ends=(End(Kind(end[0]), re.compile(end[1]), re.compile(end[2])),) if end else (),
         ),
@@ -335,6 +340,17 @@ def test_without_its_cause_in_the_case_an_issue_explains_nothing() -> None:
         Kind.DIVERGENCE, divergence(Rule.CACHED, "queries"), ran=parse("Case(Stack(Go()), C(Go()))")
     )
     assert verdict(behind, INSIDE, (elsewhere,)).status == "known"
+
+
+def test_a_consequence_is_explained_beside_what_it_follows_from_only() -> None:
+    first, follows = divergence(Rule.RECOVERED, "lo"), divergence(Rule.ASKED, "queries", 3)
+    panicking = issue("golib-1", "recovered lo", consequences=("asked queries",))
+    both = outcome(Kind.DIVERGENCE, first, follows)
+    assert verdict(both, INSIDE, (panicking,)).issues == ("golib-1",)
+    alone = outcome(Kind.DIVERGENCE, follows)
+    assert verdict(alone, INSIDE, (panicking,)).status == "failed"
+    # Where another fault explains it by itself, it is that one's.
+    assert verdict(alone, INSIDE, (panicking, QUERIES)).issues == ("go#2",)
 
 
 def test_an_unknown_divergence_behind_a_known_one_decides() -> None:
@@ -448,7 +464,7 @@ def test_an_entry_hides_nothing_that_it_does_not_list(issue: KnownIssue) -> None
     assert before.status == "known"
     assert issue.id in before.issues
     candidates = [one for one in SHIPPED if one.affects(run.version) and one.caused_by(issue.proof)]
-    listed = {key for one in candidates for key in one.divergences}
+    listed = {key for one in candidates for key in (*one.divergences, *one.consequences)}
     at_first = set(run.seen.divergences)
     for index, event in enumerate(run.seen.events):
         for name, changed in changes(event):
