@@ -18,9 +18,11 @@ from golib import (
     LockThread,
     Panic,
     Python,
+    Setrlimit,
     Signal,
     Stack,
     Thread,
+    Together,
     Traceback,
     Wake,
     Yield,
@@ -554,6 +556,29 @@ def test_a_leaf_that_leaves_no_mark(index, changes, field):
     assert (Rule.DID, field) in [
         (one.rule, one.field) for one in found(case, trace.changed(index, **changes))
     ]
+
+
+def limiting(together):
+    trace = Trace()
+    trace.tid = 1
+    trace.event(0, B)
+    first = 1 if together else 0
+    trace.tid = 7
+    trace.event(first, E, did=int(together))
+    trace.event(first + 1, B).event(first + 1, A, did=1 << 20)
+    trace.event(first, L)
+    trace.tid = 1
+    trace.event(first, D).event(0, A)
+    thread = Thread(Setrlimit(stack=1 << 20))
+    return Case(Together(thread) if together else thread), trace
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_limit_of_the_process_may_be_another_threads(together):
+    case, trace = limiting(together)
+    assert found(case, trace.events) == []
+    seen = [one.key for one in found(case, trace.changed(3, did=1 << 23))]
+    assert seen == ([] if together else ["did did"])
 
 
 # A runtime that does better than today's is no fault.
