@@ -163,7 +163,8 @@ class Event:
     when it was unlocked.  GC, Yield and LockThread are seen by ``collections``, ``stops`` and ``lockedExt``.
 
     AFTER, in C, of Setrlimit: the soft limit afterwards in bytes, 2**64-1 for none.  Of Signal: 1 if the
-    kernel wrote a signal's frame on this thread meanwhile; where further signals arrive, any of them.
+    kernel wrote a signal's frame on this thread meanwhile; where further signals arrive, any of them; 2 if
+    there was no handler yet, and the kernel dropped the signal.
 
     ENTERED of a Python frame: 1.  Of a thread in a Together: how many threads had come when all began.
     """
