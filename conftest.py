@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from golib.calltree import KIB, Node, Thread
+from golib.case.calltree import KIB, Node, Thread
 from golib.plugin import STASH
 
 DEPTHS = (

@@ -1,23 +1,25 @@
 """golib drives real Go shared libraries from Python and says, crossing by crossing, whether the Go
 runtime still knows which C stack it stands on.
 
-    toolchain    --go SPEC -> which Go          calltree   what happens on the stacks, as data
-    build        -> the bridge, a .so           legality, script    which cases are legal; their steps
-    layout       -> where its fields are        forkserver, child   one case, one forked process
-    model        trace against script           trace, binding      what both sides of it agree on
-    outcome      how the child ended            known      which fault explains what
-    door         golib.open(library).run(case) -> Outcome
-    plugin, report   pytest: options, fixtures, what a failure shows
+    case/         what happens on the stacks, as data: nodes and world, what is legal, the script
+    toolchains/   --go SPEC -> which Go -> the library that it builds, and where its fields are
+    run/          one case in one child: fork servers, thunks, the trace in shared memory
+    judge/        trace against script, how the child ended, which known issue explains it
+    show/         what people read
+    door          golib.open(library).run(case) -> Outcome: what everybody above goes through
+    fuzz, reduce  searching, and the smallest case that still does it
+    plugin        pytest: options, fixtures, what a run shows
+    bridge/       the Go package that is linked into the library under test
 
-A module imports only what stands above or beside it here (tests/framework/test_layers.py).  This
-one imports calltree alone: the fork server, which must stay small, imports it too.
+A folder imports from those above it only (tests/framework/test_layers.py).  This module imports
+case.calltree alone: the fork server, which must stay small, imports it too.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from golib.calltree import (
+from golib.case.calltree import (
     GC,
     Block,
     C,
@@ -43,8 +45,8 @@ from golib.calltree import (
 )
 
 if TYPE_CHECKING:
-    from golib.build import Library
     from golib.door import Subject
+    from golib.toolchains.build import Library
 
 __all__ = [
     "GC",
@@ -74,7 +76,7 @@ __all__ = [
 
 
 def open(library: Library) -> Subject:
-    """A built bridge (``golib.build.build``), ready to run cases."""
+    """A built bridge (``golib.toolchains.build.build``), ready to run cases."""
     from golib.door import Subject
 
     return Subject(library)

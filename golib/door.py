@@ -8,12 +8,15 @@ import dataclasses
 from collections.abc import Sequence
 from functools import cache
 
-from golib import binding, legality, outcome, symbols, trace
-from golib.build import Library
-from golib.calltree import C, Case, Export, Go, Node, Python, Thread, Together
-from golib.child import Request
-from golib.forkserver import ForkServer, World
-from golib.outcome import Outcome
+from golib.case import legality
+from golib.case.calltree import C, Case, Export, Go, Node, Python, Thread, Together
+from golib.judge import outcome
+from golib.judge.outcome import Outcome
+from golib.run import structs, trace
+from golib.run.child import Request
+from golib.run.forkserver import ForkServer, World
+from golib.toolchains import symbols
+from golib.toolchains.build import Library
 
 DEADLINE = 20.0
 """Seconds that a case may take; the slowest case of the suite takes two on two busy cores."""
@@ -119,7 +122,7 @@ class Subject:
 
 
 def flavour(case: Case) -> str:
-    """Of the bridge that a case needs: one of ``golib.build.FLAVOURS``."""
+    """Of the bridge that a case needs: one of ``golib.toolchains.build.FLAVOURS``."""
     return "absent" if case.bounds == "absent" else "real"
 
 
@@ -147,7 +150,7 @@ def first_matters(case: Case) -> bool:
     return False
 
 
-def fields_of(library: Library) -> binding.Fields:
+def fields_of(library: Library) -> structs.Fields:
     """Where this library has the fields of the trace; one that the release lacks has size 0."""
     layout = library.layout.fields
     table = []
@@ -155,7 +158,7 @@ def fields_of(library: Library) -> binding.Fields:
         field = layout.get(key)
         table.append((int(base), field.size, field.offset) if field else (int(base), 0, 0))
     stops = layout.get("g.trackingSeq")
-    roots = binding.RootsStruct(
+    roots = structs.RootsStruct(
         g_m=layout["g.m"].offset,
         m_g0=layout["m.g0"].offset,
         m_curg=layout["m.curg"].offset,
@@ -164,4 +167,4 @@ def fields_of(library: Library) -> binding.Fields:
         sched=library.layout.sched,
         memstats=library.layout.memstats,
     )
-    return binding.Fields.of(roots, table)
+    return structs.Fields.of(roots, table)

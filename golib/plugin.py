@@ -24,14 +24,17 @@ from typing import Any
 import pytest
 
 import golib
-from golib import build, fuzz, known, report, toolchain
-from golib.build import BuildError, Library
-from golib.calltree import Case, IllegalCase, Node
+from golib import fuzz
+from golib.case.calltree import Case, IllegalCase, Node
 from golib.door import DEADLINE, Subject, servers
-from golib.forkserver import ServerError
-from golib.known import KnownIssue, Verdict
-from golib.outcome import Kind, Outcome
-from golib.toolchain import SpecError, Toolchain, Unavailable
+from golib.judge import known
+from golib.judge.known import KnownIssue, Verdict
+from golib.judge.outcome import Kind, Outcome
+from golib.run.forkserver import ServerError
+from golib.show import report
+from golib.toolchains import build, toolchain
+from golib.toolchains.build import BuildError, Library
+from golib.toolchains.toolchain import SpecError, Toolchain, Unavailable
 
 STASH = pytest.StashKey["Run"]()
 FUZZED = pytest.StashKey[dict[str, Any]]()

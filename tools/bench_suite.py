@@ -25,8 +25,8 @@ from typing import Any
 
 import golib
 from golib import C, Case, Go, door, fuzz
-from golib.build import Library
-from golib.outcome import Kind, Outcome
+from golib.judge.outcome import Kind, Outcome
+from golib.toolchains.build import Library
 from tools.base import ROOT, Stop, console, write_json
 from tools.bench_base import Spread, compile_floor, machine, ratio, short
 
@@ -56,7 +56,7 @@ GOALS = (
 _FRESH = """
 import json, sys
 import golib
-from golib.build import Library
+from golib.toolchains.build import Library
 library = Library.from_json(json.loads(sys.argv[1]))
 sys.exit(golib.open(library).run(golib.Case.from_json(json.loads(sys.argv[2]))).kind.value != "passed")
 """

@@ -36,11 +36,13 @@ from typing import Any
 import platformdirs
 
 import golib
-from golib import build, fuzz, known
-from golib.calltree import Case
+from golib import fuzz
+from golib.case.calltree import Case
 from golib.door import Subject, flavour
-from golib.outcome import Kind, Outcome
-from golib.toolchain import SpecError, Toolchain, resolve
+from golib.judge import known
+from golib.judge.outcome import Kind, Outcome
+from golib.toolchains import build
+from golib.toolchains.toolchain import SpecError, Toolchain, resolve
 from tools import mutant as mutants
 from tools.base import ROOT, Parser, Stop, console, writable, write_json
 from tools.mutant import DoesNotApply, Mutant, MutantError

@@ -1,6 +1,6 @@
 // The bridge's own vocabulary: a call tree compiled to nodes, and the trace
-// it leaves. Python lays the same structures out in golib/trace.py and
-// golib/binding.py; golib_sizes() lets it check that both agree.
+// it leaves. Python lays the same structures out in golib/run/trace.py and
+// golib/run/binding.py; golib_sizes() lets it check that both agree.
 
 #ifndef GOLIB_H
 #define GOLIB_H
@@ -75,7 +75,7 @@ struct event {
 	uint64_t sp, told_lo, told_hi;
 	uint64_t m;                 // 0: the thread never called Go, and values mean nothing
 	uint64_t sigmask, alt_sp, alt_size;
-	uint64_t did;               // by what it is seen that the node did its work, see golib/trace.py
+	uint64_t did;               // by what it is seen that the node did its work, see golib/run/trace.py
 	uint64_t values[GOLIB_VALUES]; // one for each field of the table, see golib_use
 };
 

@@ -15,23 +15,25 @@ from typing import Any
 
 import pytest
 
-from golib import binding, trace
-from golib.build import BRIDGE
+from golib.case.script import Phase
+from golib.run import structs, trace
+from golib.run.program import _KINDS
+from golib.toolchains.build import BRIDGE
 
 HEADER = (BRIDGE / "golib.h").read_text()
 
 STRUCTS: dict[str, type[ctypes.Structure]] = {
-    "thunk": binding.Thunk,
-    "node": binding.NodeStruct,
+    "thunk": structs.Thunk,
+    "node": structs.NodeStruct,
     "event": trace.EventStruct,
     "header": trace.HeaderStruct,
-    "field": binding.FieldStruct,
-    "roots": binding.RootsStruct,
+    "field": structs.FieldStruct,
+    "roots": structs.RootsStruct,
 }
 # The prefix of an enum's constants, their names in Python, and C's word for how many there are.
 ENUMS: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
-    "golib_kind": ("GOLIB_", binding._KINDS, ["KINDS"]),
-    "golib_phase": ("GOLIB_", trace.Phase._member_names_, []),
+    "golib_kind": ("GOLIB_", _KINDS, ["KINDS"]),
+    "golib_phase": ("GOLIB_", Phase._member_names_, []),
     "golib_base": ("GOLIB_IN_", trace.Base._member_names_, ["BASES"]),
 }
 
@@ -100,7 +102,7 @@ def differences(header: str) -> set[str]:
 
 def test_both_sides_declare_the_same() -> None:
     assert differences(HEADER) == set()
-    assert [trace.Phase(number) for number in range(len(trace.Phase))] == list(trace.Phase)
+    assert [Phase(number) for number in range(len(Phase))] == list(Phase)
     assert [trace.Base(number) for number in range(len(trace.Base))] == list(trace.Base)
     assert f"#define GOLIB_VALUES {trace.VALUES}\n" in HEADER
 

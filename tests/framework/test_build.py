@@ -1,4 +1,4 @@
-"""What `golib.build` builds, when it runs the go command, and what it leaves behind.
+"""What `golib.toolchains.build` builds, when it runs the go command, and what it leaves behind.
 
 Libraries are built from a throw-away package, in a cache folder of the test's own. How often the go
 command runs is counted by a GOROOT whose bin/go writes a line and then becomes the real one.
@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from golib.build import (
+from golib.toolchains.build import (
     FLAVOURS,
     KEEP_DAYS,
     BuildError,
@@ -29,7 +29,7 @@ from golib.build import (
     build,
     check_overlay,
 )
-from golib.toolchain import Toolchain, resolve
+from golib.toolchains.toolchain import Toolchain, resolve
 
 # x_cgo_getstackbound guesses in the first, gives zeros in the second, and moved to another file in the third.
 RELEASES = ("1.23.4", "go", "1.27.3")
@@ -336,8 +336,8 @@ def builder(counted: Counted, package: Path) -> subprocess.Popen[str]:
     """Another process that builds, in the session "shared", and prints the library's path."""
     code = """\
         import json, pathlib, sys
-        from golib.build import build
-        from golib.toolchain import Toolchain
+        from golib.toolchains.build import build
+        from golib.toolchains.toolchain import Toolchain
         toolchain = Toolchain.from_json(json.loads(sys.argv[1]))
         print(build(toolchain, package=pathlib.Path(sys.argv[2]), session="shared").path)
     """
@@ -396,7 +396,7 @@ def test_the_layout_is_read_again_only_for_another_content(
     package: Path, on_path: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build(on_path, package=package)
-    monkeypatch.setattr("golib.layout.read", lambda path: pytest.fail(f"read {path} again"))
+    monkeypatch.setattr("golib.toolchains.layout.read", lambda path: pytest.fail(f"read {path} again"))
     assert build(on_path, package=package).layout == first.layout
     (package / "answer.go").write_text(ANSWER.replace("42", "43"))
     with pytest.raises(pytest.fail.Exception, match=r"^read .*/libgolib\.so again$"):

@@ -26,21 +26,19 @@ from golib import (
     Together,
     Traceback,
     Yield,
-    calltree,
-    legality,
     parse,
 )
-from golib.calltree import (
+from golib.case import calltree, legality
+from golib.case.calltree import (
     ESTIMATE_BELOW,
     KIB,
     NODES,
     REGIONS,
     from_json,
 )
+from golib.case.legality import GO_FRAME, RESERVE, SMALLEST_LIMIT, Basis, check, leaves_interpreter
+from golib.case.script import End, Phase, end
 from golib.door import Subject
-from golib.legality import GO_FRAME, RESERVE, SMALLEST_LIMIT, Basis, check, leaves_interpreter
-from golib.script import End, end
-from golib.trace import Phase
 
 SEED = Go(C(Go(), C(Go(Panic()), stack=40_000), Go()), recover=True)
 CROSSING = Thread(Go(Python(Go(Panic())), recover=True))

@@ -22,13 +22,14 @@ from types import FrameType
 import pytest
 from broken import Break, breaking
 
-from golib import C, Case, Export, Go, Python, Setrlimit, Signal, Stack, Thread, Together, forkserver
-from golib.calltree import KIB, REGION, REGIONS, Node
-from golib.child import Request
+from golib import C, Case, Export, Go, Python, Setrlimit, Signal, Stack, Thread, Together
+from golib.case.calltree import KIB, REGION, REGIONS, Node
+from golib.case.script import Phase
 from golib.door import Servers, Subject, fields_of, first_matters, servers
-from golib.forkserver import ForkServer, ServerError, World
-from golib.outcome import Kind
-from golib.trace import Phase
+from golib.judge.outcome import Kind
+from golib.run import forkserver
+from golib.run.child import Request
+from golib.run.forkserver import ForkServer, ServerError, World
 
 SECONDS = 60
 """For the end of a process that has been told to end: only a broken golib needs them."""
@@ -120,7 +121,7 @@ def test_it_imports_only_what_a_fork_can_bear(server: ForkServer) -> None:
     mapped = Path(f"/proc/{server.pid}/maps").read_text()
     assert "site-packages" not in mapped
     done = subprocess.run(
-        [sys.executable, "-S", "-c", "import sys, golib.forkserver; print(*sys.modules)"],
+        [sys.executable, "-S", "-c", "import sys, golib.run.forkserver; print(*sys.modules)"],
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -315,7 +316,7 @@ import json, sys
 from pathlib import Path
 import golib
 from golib import C, Case, Go
-from golib.build import Library
+from golib.toolchains.build import Library
 subject = golib.open(Library.from_json(json.load(sys.stdin)))
 subject.run(golib.parse(sys.argv[1]))
 """

@@ -15,12 +15,13 @@ from broken import FLOOD_LINE, FLOOD_LINES, Break, breaking, edited, overlay_of
 
 import golib
 from golib import GC, C, Case, Go, Panic, Stack, Thread
-from golib.build import build
+from golib.case.script import Phase
 from golib.door import Subject
-from golib.forkserver import HEAD, SAMPLES, TAIL
-from golib.outcome import FRAMES, Kind, Outcome, judge, judge_row, normalise, wait_status
-from golib.toolchain import Toolchain, resolve
-from golib.trace import CAPACITY, HARNESS_STATUS, OUT_OF_TIME, Ended, Phase, Record
+from golib.judge.outcome import FRAMES, Kind, Outcome, judge, judge_row, normalise, wait_status
+from golib.run.forkserver import HEAD, SAMPLES, TAIL
+from golib.run.trace import CAPACITY, HARNESS_STATUS, OUT_OF_TIME, Ended, Record
+from golib.toolchains.build import build
+from golib.toolchains.toolchain import Toolchain, resolve
 
 SHORT = 0.3
 """Seconds until a case that will never end is a hang."""

@@ -22,8 +22,9 @@ import pytest
 import test_fuzz_search
 from broken import Break, write_overlay
 
-from golib import C, Case, known, parse, plugin
-from golib.toolchain import Toolchain, resolve
+from golib import C, Case, parse, plugin
+from golib.judge import known
+from golib.toolchains.toolchain import Toolchain, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -573,7 +574,7 @@ def test_a_flavour_that_cannot_be_built_is_a_sentence(suite: Suite, tmp_path: Pa
 RARE = """\
 import dataclasses
 import pytest
-from golib import known
+from golib.judge import known
 from golib.plugin import Check
 
 ISSUE = next(issue for issue in known.shipped() if issue.id == "golib-1")

@@ -14,11 +14,13 @@ import pytest
 from broken import Break, breaking
 
 from golib import C, Case, Go
+from golib.case.script import Phase
 from golib.door import Subject
-from golib.known import Verdict
-from golib.model import Divergence, Rule
-from golib.outcome import Kind, Outcome, signature_of
-from golib.report import (
+from golib.judge.known import Verdict
+from golib.judge.model import Divergence, Rule
+from golib.judge.outcome import Kind, Outcome, signature_of
+from golib.run.trace import Event
+from golib.show.report import (
     CROSSINGS,
     ROWS,
     STDERR_LINES,
@@ -32,7 +34,6 @@ from golib.report import (
     table,
     write_atomically,
 )
-from golib.trace import Event, Phase
 
 CASE = Case(Go(C(Go())))
 
@@ -295,7 +296,7 @@ def test_a_full_disk_is_noted_and_costs_no_row(tmp_path: Path) -> None:
 LIMITED = f"""\
 import resource, signal, sys
 from pathlib import Path
-from golib.report import write_atomically
+from golib.show.report import write_atomically
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, {resource.RLIM_INFINITY}))
 write_atomically(Path(sys.argv[1]), "new " * 10_000)

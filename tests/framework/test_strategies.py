@@ -13,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import golib
-from golib import calltree, fuzz, legality, model, strategies
-from golib.build import FLAVOURS, build
-from golib.calltree import Case, IllegalCase, Node
+from golib import fuzz
+from golib.case import calltree, legality, strategies
+from golib.case.calltree import Case, IllegalCase, Node
 from golib.door import flavour
+from golib.judge import model
+from golib.toolchains.build import FLAVOURS, build
 
 
 @cache

@@ -17,8 +17,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from golib import calltree, legality
-from golib.calltree import KIB, Case, Node, ThreadKind
+from golib.case import calltree, legality
+from golib.case.calltree import KIB, Case, Node, ThreadKind
 
 MAX_DEPTH = 7
 """Nodes from the top of a tree to its deepest leaf; six frames deep, and a leaf."""

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from golib import model
-from golib.calltree import Case
-from golib.model import Divergence
-from golib.trace import HARNESS_STATUS, OUT_OF_TIME, Ended, Event
+from golib.case.calltree import Case
+from golib.judge import model
+from golib.judge.model import Divergence
+from golib.run.trace import HARNESS_STATUS, OUT_OF_TIME, Ended, Event
 
 
 class Kind(Enum):

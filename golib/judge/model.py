@@ -32,10 +32,10 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import zip_longest
 
-from golib import calltree
-from golib.calltree import Case, Node
-from golib.script import Step, ThreadScript, script
-from golib.trace import Event, Phase
+from golib.case import calltree
+from golib.case.calltree import Case, Node
+from golib.case.script import Phase, Step, ThreadScript, script
+from golib.run.trace import Event
 
 DEFAULT_STACK_GUARD = 928
 """runtime.stackGuard in bytes, for a library whose DWARF does not have it (runtime/stack.go)."""

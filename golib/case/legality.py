@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from golib.calltree import (
+from golib.case.calltree import (
     BLOCKABLE,
     DEFAULT_STACK,
     ESTIMATE_BELOW,
@@ -46,7 +46,7 @@ from golib.calltree import (
     Wake,
     Yield,
 )
-from golib.script import End, body_end, end
+from golib.case.script import End, body_end, end
 
 RESERVE = 12 * KIB
 """Bytes that a Go frame may use on its thread's stack below its callback: the runtime's own work on

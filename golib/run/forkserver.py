@@ -28,7 +28,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from golib import binding, calltree, child, trace
+from golib.case import calltree
+from golib.run import binding, child, process, trace
+from golib.run.regions import reserve_regions
 
 SAMPLES = 5
 """How often a hung child is looked at: once shows where it is, several times whether it moves."""
@@ -138,7 +140,7 @@ class ForkServer:
         pidfd = os.pidfd_open(self.pid)
         try:
             if not select.select([pidfd], [], [], PATIENCE)[0]:
-                self._process.kill()  # the kernel kills its child then: binding.die_with_parent
+                self._process.kill()  # the kernel kills its child then: process.die_with_parent
         finally:
             os.close(pidfd)
         self._process.wait()
@@ -148,12 +150,12 @@ class ForkServer:
 def _command(world: World, socket_fd: int, memfd: int) -> list[str]:
     limit = "" if world.stack_limit is None else str(world.stack_limit)
     # -S: no site-packages, so that the process stays small and quick to fork.
-    return [sys.executable, "-S", "-m", "golib.forkserver", str(socket_fd), str(memfd), limit]
+    return [sys.executable, "-S", "-m", "golib.run.forkserver", str(socket_fd), str(memfd), limit]
 
 
 def _environment(world: World) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in _GO_SETTINGS}
-    environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     if world.godebug:
         environment["GODEBUG"] = world.godebug
@@ -199,12 +201,12 @@ def _exactly(source: socket.socket, size: int) -> bytes | None:
 
 
 def _serve(parent: socket.socket, memfd: int) -> NoReturn:
-    binding.adopt_orphans()
+    process.adopt_orphans()
     memory = trace.Memory(memfd)
     os.close(memfd)
     child.prepare(memory.header)
     try:
-        regions = binding.reserve_regions()
+        regions = reserve_regions()
     except binding.BindingError as error:
         _send(parent, 0, str(error))
         sys.exit(1)
@@ -273,7 +275,7 @@ def _busy(server: int) -> int:
     pid = _fork()
     if pid == 0:
         try:
-            binding.die_with_parent()
+            process.die_with_parent()
             while os.getppid() == server:
                 pass
         finally:
@@ -394,7 +396,7 @@ def _stacks(pid: int, library: str) -> Sample:
     try:
         with open(f"/proc/{pid}/maps") as maps:  # noqa: PTH123
             base = next(int(line.split("-")[0], 16) for line in maps if line.rstrip().endswith(library))
-        found = binding.stacks(pid, os.waitpid)
+        found = process.stacks(pid, os.waitpid)
     except (OSError, StopIteration):
         return ()
     return tuple((tid, tuple(pc - base for pc in counters)) for tid, counters in found)
@@ -423,7 +425,7 @@ def _kill(pid: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """``python -m golib.forkserver SOCKET MEMFD LIMIT``: not for hands."""
+    """``python -m golib.run.forkserver SOCKET MEMFD LIMIT``: not for hands."""
     socket_fd, memfd, limit = int(arguments[0]), int(arguments[1]), arguments[2]
     if limit:
         wanted = resource.RLIM_INFINITY if limit == calltree.UNLIMITED else int(limit)
@@ -431,7 +433,7 @@ def main(arguments: list[str]) -> None:
         if soft != wanted:
             # The kernel lays a process out by the limit it finds at exec.
             resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
-            os.execv(sys.executable, [sys.executable, "-S", "-m", "golib.forkserver", *arguments])
+            os.execv(sys.executable, [sys.executable, "-S", "-m", "golib.run.forkserver", *arguments])
     _serve(socket.socket(fileno=socket_fd), memfd)
 
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from functools import lru_cache
 
-from golib.calltree import (
+from golib.case.calltree import (
     GO_LEAVES,
     C,
     Case,
@@ -35,7 +35,18 @@ from golib.calltree import (
     Thread,
     Together,
 )
-from golib.trace import Phase
+
+
+class Phase(IntEnum):
+    """Where in a crossing an event was taken."""
+
+    BEFORE = 0  # the caller, about to cross
+    ENTERED = 1  # the callee, first thing
+    LEAVING = 2  # the callee, last thing
+    RECOVERED = 3  # a Go frame's deferred function, after its recover
+    AFTER = 4  # the caller, again
+    ENDED = 5  # who joined a native thread looks at the M it had
+    DID = 6  # a Go leaf, when its work is done
 
 
 class End(Enum):

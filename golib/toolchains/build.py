@@ -36,11 +36,11 @@ from typing import Any
 import filelock
 import platformdirs
 
-from golib import layout
-from golib.layout import Layout, LayoutError
-from golib.toolchain import Toolchain
+from golib.toolchains import layout
+from golib.toolchains.layout import Layout, LayoutError
+from golib.toolchains.toolchain import Toolchain
 
-BRIDGE = Path(__file__).parent / "bridge"
+BRIDGE = Path(__file__).parent.parent / "bridge"
 """golib's own Go package, which every case runs in."""
 
 FLAVOURS = ("real", "absent")

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from golib.calltree import Case
-from golib.known import Verdict
-from golib.model import Divergence, show
-from golib.outcome import Kind, Outcome
-from golib.trace import Event
+from golib.case.calltree import Case
+from golib.judge.known import Verdict
+from golib.judge.model import Divergence, show
+from golib.judge.outcome import Kind, Outcome
+from golib.run.trace import Event
 
 ROWS = 40
 """Events that a failure shows: those around the offending one, or the last."""
