@@ -19,60 +19,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from golib.case.calltree import (
-    GC,
-    Block,
-    C,
-    Case,
-    Export,
-    Go,
-    Goexit,
-    Grow,
-    IllegalCase,
-    LockThread,
-    Node,
-    Panic,
-    Python,
-    Setrlimit,
-    Signal,
-    Stack,
-    Thread,
-    Together,
-    Traceback,
-    Wake,
-    Yield,
-    parse,
-)
+from golib.case import calltree
+from golib.case.calltree import *
 
 if TYPE_CHECKING:
     from golib.door import Subject
     from golib.toolchains.build import Library
 
-__all__ = [
-    "GC",
-    "Block",
-    "C",
-    "Case",
-    "Export",
-    "Go",
-    "Goexit",
-    "Grow",
-    "IllegalCase",
-    "LockThread",
-    "Node",
-    "Panic",
-    "Python",
-    "Setrlimit",
-    "Signal",
-    "Stack",
-    "Thread",
-    "Together",
-    "Traceback",
-    "Wake",
-    "Yield",
-    "open",
-    "parse",
-]
+# Not ``open``: whoever writes ``from golib import *`` has a built-in function of that name.
+__all__: list[str] = []
+__all__ += calltree.__all__
 
 
 def open(library: Library) -> Subject:

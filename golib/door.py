@@ -127,11 +127,12 @@ def flavour(case: Case) -> str:
 
 
 def setting(case: Case) -> tuple[object, ...]:
-    """What cases must share to run in a row in one child, and whether one may at all."""
+    """What cases must share to run in a row in one child, their whole world; and whether one may at all.
+
+    The bounds, not the flavour that they need: what the main thread has been told once is cached, and a later
+    case whose bounds are hidden would not have to do without."""
     alone = id(case) if legality.leaves_interpreter(case) else 0
-    # The bounds, not the flavour that they need: what the main thread has been told once is cached, and a
-    # later case whose bounds are hidden would not have to do without.
-    return case.bounds, World.of(case), case.on, case.signals, case.blocked, alone
+    return (*sorted(case.world().items()), alone)
 
 
 def first_matters(case: Case) -> bool:

@@ -14,16 +14,6 @@ struct thunk {
 	void *arg;
 };
 
-enum golib_kind {
-	GOLIB_GO, GOLIB_C, GOLIB_PYTHON, GOLIB_STACK, GOLIB_THREAD, GOLIB_TOGETHER, GOLIB_EXPORT,
-	// Leaves that only a Go frame can do.
-	GOLIB_GC, GOLIB_PANIC, GOLIB_GROW, GOLIB_YIELD, GOLIB_TRACEBACK,
-	GOLIB_GOEXIT, GOLIB_LOCKTHREAD, GOLIB_BLOCK, GOLIB_WAKE,
-	// Leaves that only C can do.
-	GOLIB_SIGNAL, GOLIB_SETRLIMIT,
-	GOLIB_KINDS,
-};
-
 enum golib_phase {
 	GOLIB_BEFORE, GOLIB_ENTERED, GOLIB_LEAVING, GOLIB_RECOVERED, GOLIB_AFTER,
 	GOLIB_ENDED, // of a thread: its M, seen by who joined it
@@ -42,7 +32,7 @@ struct golib_thread {
 struct node {
 	struct thunk *body, *deferred;
 	int32_t nbody, ndeferred;
-	int32_t id, kind;
+	int32_t id, kind; // kind: a number made of its name, see leaves.go
 	int32_t recover;           // Go: has a deferred function that recovers
 	int32_t argument;          // Export: p. Signal: its number
 	uint64_t stack;            // C: bytes held. Thread: bytes of its stack. Grow: bytes. Setrlimit: bytes

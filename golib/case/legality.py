@@ -12,39 +12,28 @@ from enum import Enum
 from typing import Any
 
 from golib.case.calltree import (
-    BLOCKABLE,
     DEFAULT_STACK,
     ESTIMATE_BELOW,
     EXPORTS,
-    FRAMES,
-    GC,
     KIB,
     NEEDS,
     REGION,
     REGIONS,
     SIGNALS,
-    SWITCHES,
-    UNLIMITED,
-    Block,
     C,
     Case,
     Export,
+    Frame,
     Go,
     Goexit,
-    Grow,
     IllegalCase,
-    LockThread,
     Node,
-    Panic,
     Python,
     Setrlimit,
     Signal,
     Stack,
     Thread,
     Together,
-    Traceback,
-    Wake,
-    Yield,
 )
 from golib.case.script import End, body_end, end
 
@@ -62,8 +51,6 @@ SMALLEST_STACK = 16 * KIB
 """PTHREAD_STACK_MIN on Linux x86-64 (limits.h)."""
 SMALLEST_PYTHON_STACK = 32 * KIB
 """The least that threading.stack_size takes (its documentation)."""
-SMALLEST_LIMIT = 256 * KIB
-"""The least RLIMIT_STACK that CPython starts with (64 KiB does not work)."""
 
 
 class Basis(Enum):
@@ -93,33 +80,19 @@ class _Place:
     go_made: bool = False  # Go made this thread
 
 
-_NUMBERS = {
-    "stack": (0, 1 << 47),
-    "times": (1, 1 << 32),
-    "region": (min(REGIONS), max(REGIONS)),
-    "p": (0, 1),
-}
-"""What a number may be, by the property's name; a process has 1 << 47 addresses."""
-_LEAST = {"Grow": 1, "Setrlimit": SMALLEST_LIMIT}
-_MOST = {"Grow": 512 * KIB * KIB}
-"""Of ``stack``, where it means something else: a goroutine's may have 1 GB (runtime/debug.SetMaxStack), and
-growing doubles it; a main thread whose limit is lower than what it has used could not grow."""
-
-
 def _check_values(node: object, path: str) -> None:
     """Each property is of its type, and within what makes sense."""
     if not isinstance(node, Node):
         raise IllegalCase(f"node {path}, {node!r}: this is no node of a call tree")
     kind = type(node).__name__
-    for name, value in ((field.name, getattr(node, field.name)) for field in dataclasses.fields(node)):
+    for field in dataclasses.fields(node):
+        name, value = field.name, getattr(node, field.name)
         if name in ("body", "deferred"):
             continue
         if name == "recover":
             good, rule = isinstance(value, bool), "is True or False"
-        elif name in _NUMBERS:
-            low, high = _NUMBERS[name]
-            if name == "stack":
-                low, high = _LEAST.get(kind, low), _MOST.get(kind, high)
+        elif "range" in field.metadata:
+            low, high = field.metadata["range"]
             # Not an IntEnum or a bool either: it must mean the same in another process.
             good, rule = type(value) is int and low <= value <= high, f"is a number from {low} to {high}"
         else:
@@ -140,35 +113,21 @@ def check(case: Case) -> frozenset[Basis]:
         raise IllegalCase("a case needs a call tree")
     for index, tree in enumerate(case.trees):
         _check_values(tree, str(index))
-    if not isinstance(case.godebug, str):
-        raise IllegalCase(f"godebug={case.godebug!r}: it is text")
-    if case.bounds not in ("real", "hidden", "absent"):
-        raise IllegalCase(f"bounds={case.bounds!r}: it is one of real, hidden, absent")
-    for switch in case.on:
-        if switch not in SWITCHES:
-            raise IllegalCase(f"on={switch!r}: a process can have turned on {', '.join(SWITCHES)}")
-    if case.signals and case.signals not in SIGNALS:
-        raise IllegalCase(f"signals={case.signals!r}: it is one of {', '.join(SIGNALS)}")
+    for field in dataclasses.fields(case):
+        value = getattr(case, field.name)
+        if "rule" in field.metadata and not field.metadata["allows"](value):
+            raise IllegalCase(f"{field.name}={value!r}: {field.metadata['rule']}")
     if lacking := _lacks_switch(case.signals, case.on):
         raise IllegalCase(f"{case.signals} ends a process that has not turned {lacking!r} on")
-    if case.blocked and case.blocked not in BLOCKABLE:
-        raise IllegalCase(f"blocked={case.blocked!r}: it is one of {', '.join(BLOCKABLE)}")
     if case.blocked and case.blocked in {case.signals, *(getattr(p.node, "name", "") for p in case.walk())}:
         raise IllegalCase(f"{case.blocked} is blocked and sent: it would never be delivered")
-    limit = case.stack_limit
-    possible = type(limit) is int and SMALLEST_LIMIT <= limit <= _NUMBERS["stack"][1]
-    if limit is not None and limit != UNLIMITED and not possible:
-        raise IllegalCase(
-            f"stack_limit={limit!r}: bytes from {SMALLEST_LIMIT} (CPython needs them) to "
-            f"{_NUMBERS['stack'][1]}, or {UNLIMITED!r}"
-        )
     crossings = sum(1 for tree in case.trees for _ in _crossed(tree))
     if crossings:
         _check_crossing(case)
         basis.add(Basis.SILENT)
     if case.bounds != "real":
         basis.add(Basis.SEED)
-    main = limit if isinstance(limit, int) else DEFAULT_STACK
+    main = case.stack_limit if isinstance(case.stack_limit, int) else DEFAULT_STACK
     # 64 KiB: what the interpreter itself has used when a case begins (traced: 9 to 13 KiB on
     # Python 3.11 to 3.13, the environment and the arguments beside it).
     place = _Place("c", main - 64 * KIB, case.bounds != "real", case.on, frozenset())
@@ -187,6 +146,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
         if place.room < size:
             raise illegal(f"{what} needs {size} bytes of stack, {max(0, place.room)} are left")
 
+    if place.frame not in node.stands:
+        raise illegal(f"only a {node.stands[0].capitalize()} frame can do this")
     below = place
     match node:
         case Go():
@@ -238,17 +199,12 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             needs(GO_FRAME + deep + RESERVE + claim, "a Go frame")
             below = dataclasses.replace(place, frame="c", room=place.room - GO_FRAME, go_above=True)
         case Goexit():
-            if place.frame != "go" or not place.go_made:
+            if not place.go_made:
                 raise illegal(
                     "only on a thread that Go made can a goroutine exit (since Go 1.24 it says so: go#68275)"
                 )
             basis.add(Basis.SILENT)
-        case GC() | Panic() | Yield() | Traceback() | Grow() | LockThread() | Block() | Wake():
-            if place.frame != "go":
-                raise illegal("only a Go frame can do this")
         case Signal():
-            if place.frame != "c":
-                raise illegal("only a C frame can do this")
             if node.name not in SIGNALS:
                 raise illegal(f"name is one of {', '.join(SIGNALS)}")
             if needs_switch := _lacks_switch(node.name, place.on):
@@ -256,12 +212,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             # Without an alternate stack the handler runs on this one.
             needs(4 * KIB + RESERVE + ESTIMATE_BELOW, "a signal handler")
         case Setrlimit():
-            if place.frame != "c":
-                raise illegal("only a C frame can do this")
             basis.add(Basis.SILENT)
-        case _:
-            raise illegal("this is no node of a call tree")
-    if not isinstance(node, FRAMES) and node.children():
+    if not isinstance(node, Frame) and node.children():
         raise illegal("a leaf has no body")
     if isinstance(node, Go | Thread):
         if any(end(child) is End.EXIT for child in node.deferred):

@@ -19,18 +19,17 @@ from enum import Enum, IntEnum
 from functools import lru_cache
 
 from golib.case.calltree import (
-    GO_LEAVES,
     C,
     Case,
+    CLeaf,
     Export,
     Go,
     Goexit,
+    GoLeaf,
     Node,
     Panic,
     Placed,
     Python,
-    Setrlimit,
-    Signal,
     Stack,
     Thread,
     Together,
@@ -213,7 +212,7 @@ class _Walker:
         node = placed.node
         if isinstance(node, Panic | Goexit):
             return
-        if isinstance(node, GO_LEAVES):
+        if isinstance(node, GoLeaf):
             yield self._step(placed, Phase.DID, in_go=True)
             return
         if not in_go:
@@ -241,7 +240,7 @@ class _Walker:
                 yield from self._stack(placed, placed.node)
             case Export():
                 yield from self._export(placed, placed.node)
-            case Signal() | Setrlimit():
+            case CLeaf():
                 before = self._step(placed, Phase.BEFORE)
                 yield before
                 yield self._step(placed, Phase.AFTER, before=before)

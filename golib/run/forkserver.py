@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import gc
 import os
 import pickle
@@ -57,12 +58,17 @@ class ServerError(Exception):
 class World:
     """What only exec can change."""
 
-    godebug: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
     stack_limit: int | str | None = None
 
     @classmethod
     def of(cls, case: calltree.Case) -> World:
-        return cls(case.godebug, case.stack_limit)
+        laid = (
+            (field.metadata["env"], getattr(case, field.name))
+            for field in dataclasses.fields(case)
+            if field.metadata.get("env")
+        )
+        return cls(tuple((name, str(value)) for name, value in laid if value), case.stack_limit)
 
 
 class ForkServer:
@@ -157,9 +163,7 @@ def _environment(world: World) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in _GO_SETTINGS}
     environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    if world.godebug:
-        environment["GODEBUG"] = world.godebug
-    return environment
+    return environment | dict(world.environment)
 
 
 READY = "ready"

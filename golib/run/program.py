@@ -22,25 +22,22 @@ from golib.run.structs import NodeStruct, Thunk
 
 Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
-# enum golib_kind of golib.h, in its order.
-_KINDS = (
-    *("Go", "C", "Python", "Stack", "Thread", "Together", "Export"),
-    *("GC", "Panic", "Grow", "Yield", "Traceback", "Goexit", "LockThread", "Block", "Wake"),
-    *("Signal", "Setrlimit"),
-)
-_KIND = {name: number for number, name in enumerate(_KINDS)}
 
-_FRAMES = {
-    calltree.Go: "golib_frame_go",
-    calltree.C: "golib_frame_c",
-    calltree.Stack: "golib_frame_stack",
-    calltree.Thread: "golib_frame_thread",
-    calltree.Together: "golib_frame_together",
-    calltree.Export: "golib_frame_export",
-    calltree.Signal: "golib_leaf_signal",
-    calltree.Setrlimit: "golib_leaf_setrlimit",
+def kind(name: str) -> int:
+    """The number of a kind of node, which the bridge makes of its name too (``kind`` in leaves.go): FNV-1a,
+    31 bits.  Neither side keeps a list of them."""
+    number = 0x811C9DC5
+    for byte in name.encode():
+        number = (number ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return number & 0x7FFFFFFF
+
+
+_KIND = {name: kind(name) for name in calltree.NODES}
+_PROPERTIES = {
+    of: [name for name in of.__dataclass_fields__ if name in ("recover", "stack", "times")]
+    for of in calltree.NODES.values()
 }
-
+"""What a compiled node has under the same name."""
 _THUNKS = tuple(Thunk * count for count in range(4))
 """Arrays for what most nodes have: ctypes makes a new type for each length that it has not seen."""
 
@@ -98,14 +95,13 @@ class Program:
         thunk.arg = ctypes.addressof(struct)
         # Numbered as Case.walk does: the body, then what is deferred.
         body = self._fill(struct, "body", node.body)
-        if name := _FRAMES.get(type(node)):
-            self._addresses.append((thunk, "fn", name))
+        if node.symbol:
+            self._addresses.append((thunk, "fn", node.symbol))
+        for name in _PROPERTIES[type(node)]:
+            setattr(struct, name, getattr(node, name))
         match node:
             case calltree.Go():
-                struct.recover = node.recover
                 self._fill(struct, "deferred", node.deferred)
-            case calltree.C():
-                struct.stack, struct.times = node.stack, node.times
             case calltree.Python():
                 calls = self._from_python(node, body)
                 thunk.fn = self._callback(lambda _: self._python_frame(struct, calls, did=1))
@@ -116,10 +112,7 @@ class Program:
                 struct.argument = node.p
             case calltree.Signal():
                 struct.argument = calltree.SIGNALS[node.name]
-            case calltree.Grow() | calltree.Setrlimit():
-                struct.stack = node.stack
             case calltree.Thread():
-                struct.recover = node.recover
                 self._fill(struct, "deferred", node.deferred)
                 self._thread(node, struct, body)
 

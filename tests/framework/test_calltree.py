@@ -34,9 +34,10 @@ from golib.case.calltree import (
     KIB,
     NODES,
     REGIONS,
+    SMALLEST_LIMIT,
     from_json,
 )
-from golib.case.legality import GO_FRAME, RESERVE, SMALLEST_LIMIT, Basis, check, leaves_interpreter
+from golib.case.legality import GO_FRAME, RESERVE, Basis, check, leaves_interpreter
 from golib.case.script import End, Phase, end
 from golib.door import Subject
 
@@ -182,7 +183,7 @@ FULL = "callGoWithVariousStackAndGoFrame"
     [
         (Case(), "", "a case needs a call tree", Case(Go())),
         (Case(Go(), bounds="none"), "", "bounds='none': it is one of real, ", Case(Go(), bounds="absent")),
-        (Case(Go(), on=("tv",)), "", "on='tv': a process can have turned on", Case(Go(), on=("notify",))),
+        (Case(Go(), on=("tv",)), "", "on=('tv',): a process can have turned on", Case(Go(), on=("notify",))),
         (
             Case(Go(), blocked="SIGKILL"),
             "",

@@ -140,8 +140,9 @@ def test_it_imports_only_what_a_fork_can_bear(server: ForkServer) -> None:
         "threading",  # no thread, but at each fork work that touches a hundred pages
     }
     ours = {name for name in done.stdout.split() if name.startswith("golib.")}
-    names = ("forkserver", "child", "binding", "trace", "calltree", "legality", "script")
-    assert ours == {f"golib.{name}" for name in names}
+    case = {f"golib.case.{name}" for name in ("calltree", "legality", "script")}
+    run = ("binding", "child", "forkserver", "process", "program", "regions", "structs", "trace")
+    assert ours == {"golib.case", "golib.run", *case, *(f"golib.run.{name}" for name in run)}
 
 
 def test_it_is_in_a_session_of_its_own(server: ForkServer) -> None:

@@ -164,7 +164,7 @@ def package_is_light(module: Module) -> Iterator[str]:
     if module.name != "__init__":
         return
     for node in module.tree.body:
-        light = ("__future__", "typing", "golib.case.calltree")
+        light = ("__future__", "typing", "golib.case", "golib.case.calltree")
         if isinstance(node, ast.ImportFrom) and node.module not in light:
             yield f"__init__:{node.lineno} imports {node.module}"
         if isinstance(node, ast.Import):
