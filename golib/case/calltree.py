@@ -444,8 +444,8 @@ def keyword(
     default: Any, rule: str, allows: Callable[[Any], bool], drawn: tuple[Any, ...] = (), env: str = ""
 ) -> Any:
     """A keyword of the world.  ``rule``: what it is, for who gave another; ``drawn``: what a generator takes,
-    the usual first; ``env``: the variable that exec lays for it, where the process must have it from its
-    beginning.  Cases of different worlds share no row, and where ``env`` is given no fork server."""
+    the usual first; ``env``: the variable by which a Go process is told, before it loads Go.  Cases of
+    different worlds share no row."""
     return dataclasses.field(
         default=default, metadata={"rule": rule, "allows": allows, "drawn": drawn, "env": env}
     )
@@ -478,7 +478,11 @@ class Case:
         drawn=(None, None, None, 1024 * KIB, SMALLEST_LIMIT, UNLIMITED),
     )
     godebug: str = keyword(
-        "", "it is text", lambda value: isinstance(value, str), drawn=GODEBUGS, env="GODEBUG"
+        "",
+        "it is text of at most 64 bytes",
+        lambda value: isinstance(value, str) and len(value.encode()) <= 64,
+        drawn=GODEBUGS,
+        env="GODEBUG",
     )
     on: tuple[str, ...] = keyword(
         (),
@@ -563,6 +567,15 @@ class Case:
             return cls(*(from_json(tree) for tree in data["trees"]), **world)
         except (KeyError, TypeError, AttributeError) as error:
             raise IllegalCase(f"this is no case: {error}") from None
+
+
+def variables(case: Case | None = None) -> dict[str, str]:
+    """What the world says by the environment: each variable, and its value in that case if it has one."""
+    return {
+        field.metadata["env"]: str(getattr(case, field.name) or "") if case else ""
+        for field in dataclasses.fields(Case)
+        if field.metadata.get("env")
+    }
 
 
 @dataclass(frozen=True)

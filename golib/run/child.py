@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from golib.case import calltree
 from golib.case.calltree import Case
 from golib.run import binding, process, structs
 from golib.run.program import Program
@@ -83,7 +84,11 @@ def main(request: Request, programs: Compiled, memory: int, header: object, serv
 
 
 def _run(request: Request, programs: Compiled, memory: int, header: object) -> None:
-    on = request.cases[0].on
+    case = request.cases[0]
+    for name, value in calltree.variables(case).items():
+        if value:
+            process.lay(name, value)
+    on = case.on
     if on:
         # Go's os.Getenv reads what exec laid, C's getenv reads this.
         os.environ["GOLIB_WORLD"] = ",".join(on)

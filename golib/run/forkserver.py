@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import gc
 import os
 import pickle
@@ -58,17 +57,11 @@ class ServerError(Exception):
 class World:
     """What only exec can change."""
 
-    environment: tuple[tuple[str, str], ...] = ()
     stack_limit: int | str | None = None
 
     @classmethod
     def of(cls, case: calltree.Case) -> World:
-        laid = (
-            (field.metadata["env"], getattr(case, field.name))
-            for field in dataclasses.fields(case)
-            if field.metadata.get("env")
-        )
-        return cls(tuple((name, str(value)) for name, value in laid if value), case.stack_limit)
+        return cls(case.stack_limit)
 
 
 class ForkServer:
@@ -88,7 +81,7 @@ class ForkServer:
                 self._process = subprocess.Popen(
                     _command(world, theirs.fileno(), memfd),
                     pass_fds=(theirs.fileno(), memfd),
-                    env=_environment(world),
+                    env=_environment(),
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
                 )
@@ -159,11 +152,12 @@ def _command(world: World, socket_fd: int, memfd: int) -> list[str]:
     return [sys.executable, "-S", "-m", "golib.run.forkserver", str(socket_fd), str(memfd), limit]
 
 
-def _environment(world: World) -> dict[str, str]:
+def _environment() -> dict[str, str]:
+    """With room for what a case lays over it, see ``process.lay``."""
     environment = {name: value for name, value in os.environ.items() if name not in _GO_SETTINGS}
     environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    return environment | dict(world.environment)
+    return environment | dict.fromkeys(calltree.variables(), " " * process.ROOM)
 
 
 READY = "ready"

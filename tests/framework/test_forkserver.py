@@ -23,7 +23,7 @@ import pytest
 from broken import Break, breaking
 
 from golib import C, Case, Export, Go, Python, Setrlimit, Signal, Stack, Thread, Together
-from golib.case.calltree import KIB, REGION, REGIONS, Node
+from golib.case.calltree import GODEBUGS, KIB, REGION, REGIONS, Node
 from golib.case.script import Phase
 from golib.door import Servers, Subject, fields_of, first_matters, servers
 from golib.judge.outcome import Kind
@@ -193,6 +193,21 @@ def test_a_limit_that_a_case_has_set_is_not_that_of_the_next(broken: Subject, se
     assert limits == [str(soft), str(1024 * KIB), str(soft)]
 
 
+def test_one_server_serves_every_godebug(subject: Subject) -> None:
+    servers().close()
+    for godebug in GODEBUGS:
+        assert subject.run(Case(Go(), godebug=godebug)).kind is Kind.PASSED
+    assert len(servers()._servers) == 1
+    subject.run(Case(Go(), stack_limit=1 << 20))
+    assert len(servers()._servers) == 2
+
+
+def test_what_one_case_laid_the_next_has_not(subject: Subject) -> None:
+    assert "init golib/bridge" not in subject.run(Case(Go())).stderr
+    assert "init runtime @" in subject.run(Case(Go(), godebug="inittrace=1")).stderr
+    assert "init runtime @" not in subject.run(Case(Go())).stderr
+
+
 def test_godebug_reaches_go(subject: Subject) -> None:
     said = subject.run(Case(Go(), godebug="inittrace=1")).stderr
     assert re.search(r"^init runtime @", said, re.MULTILINE)
@@ -209,7 +224,7 @@ def test_the_users_settings_for_go_do_not(subject: Subject, monkeypatch: pytest.
         environment = Path(f"/proc/{server.pid}/environ").read_text()
     finally:
         server.close()
-    assert "GODEBUG" not in environment
+    assert "inittrace" not in environment
     assert "GOTRACEBACK" not in environment
 
 
