@@ -6,6 +6,7 @@ package main
 import "C"
 
 import (
+	"crypto/rand"
 	"fmt"
 	"runtime"
 	"sync"
@@ -40,6 +41,13 @@ var leaves = map[C.int32_t]func(*C.struct_node) uint64{
 	kind("Goexit"):    exits,
 	kind("Block"):     block,
 	kind("Wake"):      wake,
+	kind("Random"):    random,
+}
+
+// random returns the bytes that it read.
+func random(*C.struct_node) uint64 {
+	read, _ := rand.Read(make([]byte, 64))
+	return uint64(read)
 }
 
 // collect is seen by memstats.numgc.

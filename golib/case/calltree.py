@@ -35,6 +35,7 @@ __all__ = [
     "Node",
     "Panic",
     "Python",
+    "Random",
     "Setrlimit",
     "Signal",
     "Stack",
@@ -325,6 +326,12 @@ class Wake(GoLeaf):
     """Unlocks a mutex that another goroutine waits for."""
 
     seen = (Seen("did"),)
+
+
+class Random(GoLeaf):
+    """Reads 64 bytes from crypto/rand: a system call, or the vDSO's getrandom on the goroutine's thread."""
+
+    seen = (Seen("did", 64),)
 
 
 class Goexit(GoLeaf):
