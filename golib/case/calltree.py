@@ -36,6 +36,7 @@ __all__ = [
     "Panic",
     "Python",
     "Random",
+    "SchedYield",
     "Setrlimit",
     "Signal",
     "Stack",
@@ -371,6 +372,12 @@ class Signal(CLeaf):
 
     def __init__(self, *, name: str = "SIGUSR1") -> None:
         self._set(body=(), name=name)
+
+
+class SchedYield(CLeaf):
+    """sched_yield(2): C gives the processor to another thread."""
+
+    seen = (Seen("did"),)
 
 
 @dataclass(frozen=True, repr=False, init=False)
