@@ -473,6 +473,7 @@ class Case:
     runtime's own fallback for platforms without that call is compiled).
     stack_limit: the main thread's RLIMIT_STACK, in bytes or ``"unlimited"``; None leaves it.
     godebug: the value of GODEBUG when the process starts.
+    gomaxprocs: how many P's the runtime has (GOMAXPROCS); 0 for as many as there are processors.
     on: what the process has turned on before the first call: see ``SWITCHES``.
     signals: one of ``SIGNALS``, which another thread sends to every thread of the tree all the time.
     blocked: one of ``BLOCKABLE``, which C has blocked on the main thread, after Go's init; the threads of
@@ -498,6 +499,13 @@ class Case:
         drawn=GODEBUGS,
         env="GODEBUG",
     )
+    gomaxprocs: int = keyword(
+        0,
+        "it is a number from 1 to 1024, or 0 for as many as there are processors",
+        lambda value: type(value) is int and 0 <= value <= 1024,
+        drawn=(0, 0, 1, 3),
+        env="GOMAXPROCS",
+    )
     on: tuple[str, ...] = keyword(
         (),
         f"a process can have turned on {', '.join(SWITCHES)}",
@@ -517,6 +525,7 @@ class Case:
         bounds: Bounds = "real",
         stack_limit: int | str | None = None,
         godebug: str = "",
+        gomaxprocs: int = 0,
         on: tuple[str, ...] = (),
         signals: str = "",
         blocked: str = "",
@@ -526,6 +535,7 @@ class Case:
             ("bounds", bounds),
             ("stack_limit", stack_limit),
             ("godebug", godebug),
+            ("gomaxprocs", gomaxprocs),
             ("on", tuple(on)),
             ("signals", signals),
             ("blocked", blocked),
