@@ -261,8 +261,16 @@ def _runtime_frames(stderr: str) -> tuple[str, ...]:
     before, announced, after = stderr.partition(MORESTACK_ON_G0)
     telling = after if announced else before
     if threads := stderr.split(HUNG_THREAD)[1:]:
-        marks = ("runtime.sigtrampgo(", "runtime.stopTheWorldWithSema(", "crosscall2(")
+        marks = (
+            # A handler that gives its M back waits for a lock, others in handlers for an M.
+            ("runtime.sigtrampgo(", "runtime.dropm("),
+            ("runtime.sigtrampgo(",),
+            ("runtime.stopTheWorldWithSema(",),
+            ("crosscall2(",),
+        )
         stacks = [thread.partition("\n\n")[0] for thread in threads]  # without what Go says behind the last
-        telling = next((stack for mark in marks for stack in stacks if mark in stack), "")
+        telling = next(
+            (stack for mark in marks for stack in stacks if all(name in stack for name in mark)), ""
+        )
     names = (match[1] for match in _FRAME.finditer(telling))
     return tuple(dict.fromkeys(name for name in names if not name.startswith(_DYING + _WAITING)))[:FRAMES]

@@ -140,6 +140,34 @@ def test_a_hang_in_c_is_not_signed_with_an_idle_threads_frames(broken: Subject) 
     assert outcome.signature.frames == ()
 
 
+HUNG_IN_HANDLERS = """\
+golib: sample 1 of 1
+golib: thread 7, by its frame pointers:
+runtime.usleep.abi0(...)
+runtime.lockextra(...)
+runtime.getExtraM(...)
+runtime.needm(...)
+runtime.badsignal(...)
+runtime.sigtrampgo(...)
+
+golib: thread 9, by its frame pointers:
+runtime.futex.abi0(...)
+runtime.lock2(...)
+runtime.dropm(...)
+runtime.badsignal(...)
+runtime.sigtrampgo(...)
+runtime.sigtramp.abi0(...)
+runtime.traceThreadDestroy(...)
+runtime.dropm(...)
+
+"""
+
+
+def test_of_two_that_hang_in_a_handler_the_one_that_others_wait_for_says_most() -> None:
+    outcome = judge(TREE, end(9, f"{OUT_OF_TIME}{HUNG_IN_HANDLERS}", timed_out=True))
+    assert outcome.signature.frames == ("runtime.dropm", "runtime.badsignal", "runtime.sigtrampgo")
+
+
 def test_a_child_that_hears_no_signal_is_killed(broken: Subject) -> None:
     outcome = broken_off(broken, Break.DEAF_HANG, timeout=SHORT)
     assert (outcome.kind, outcome.ended) == (Kind.HANG, "SIGKILL")
