@@ -15,7 +15,7 @@ from golib.judge.outcome import Outcome
 from golib.run import structs, trace
 from golib.run.child import Request
 from golib.run.forkserver import ForkServer, World
-from golib.toolchains import symbols
+from golib.toolchains import sanitizers, symbols
 from golib.toolchains.build import Library
 
 DEADLINE = 20.0
@@ -103,6 +103,10 @@ class Subject:
             outcomes += outcome.judge_row(rest, ended, self.library.layout.stack_guard)
         return outcomes
 
+    def world(self, case: Case) -> World:
+        """Of the fork server that the case needs with this library."""
+        return World.of(case, sanitizers.variables(self.library))
+
     def _check(self, case: Case) -> None:
         legality.check(case)
         if flavour(case) != self.library.flavour:
@@ -113,7 +117,7 @@ class Subject:
 
     def _children(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> trace.Ended:
         request = Request(str(self.library.path), self._fields, cases, timeout, trace_file, load)
-        ended = servers().run(World.of(cases[0]), request)
+        ended = servers().run(self.world(cases[0]), request)
         if ended.samples:
             before, mark, after = ended.stderr.partition(trace.OUT_OF_TIME)
             stacks = symbols.text(self.library.path, ended.samples)

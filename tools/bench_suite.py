@@ -45,7 +45,7 @@ DRAWN = 400
 XDIST_ROUNDS = 3
 FUZZER = "tests/runtime/test_fuzz.py"
 SHARDS = 16
-"""golib.plugin.SHARDS, which imports pytest."""
+"""golib.options.SHARDS, which imports pytest."""
 
 GOALS = (
     ("alone", "floor", "at most", 1.5),
@@ -173,8 +173,8 @@ def xdist_rates(library: Library, fuzz_cases: int) -> dict[int, list[float]]:
         for number in range(XDIST_ROUNDS):
             for workers, own in rates.items():
                 command = [sys.executable, "-m", "pytest", FUZZER, "-q", "-n", str(workers), "--go", goroot]
-                command += ["--fuzz", str(fuzz_cases), "-p", "no:cacheprovider"]
-                command += ["--failures", str(Path(folder) / f"{number}-{workers}")]
+                command += ["--golib-fuzz", str(fuzz_cases), "-p", "no:cacheprovider"]
+                command += ["--golib-failures", str(Path(folder) / f"{number}-{workers}")]
                 begin = time.perf_counter()
                 done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
                 seconds = time.perf_counter() - begin

@@ -431,7 +431,7 @@ class Judge:
         own = tuple(path for path in files if path.name in behaviour)
         others = tuple(path for path in files if path not in own)
         stages = [Stage(part) for part in (own, others) if part]
-        return [*stages, Stage((FUZZER,), ("--fuzz", str(FUZZ_CASES)))] if FUZZER.exists() else stages
+        return [*stages, Stage((FUZZER,), ("--golib-fuzz", str(FUZZ_CASES)))] if FUZZER.exists() else stages
 
 
 @contextlib.contextmanager
@@ -454,7 +454,7 @@ def run_stage(toolchain: Toolchain, stage: Stage, overlay: Path | None) -> Failu
     with tempfile.TemporaryDirectory(prefix="golib-mutate-") as folder:
         result = Path(folder) / "result.json"
         command = [sys.executable, "-m", "pytest", *map(str, stage.files), *stage.options]
-        command += ["-x", "-q", "-n", "auto", "-p", "no:cacheprovider", "--case-timeout", str(CASE_SECONDS)]
+        command += ["-x", "-q", "-n", "auto", "-p", "no:cacheprovider", "--golib-timeout", str(CASE_SECONDS)]
         command += ["--go", str(toolchain.goroot), "--golib-json", str(result)]
         command += ["--go-overlay", str(overlay)] if overlay else []
         try:

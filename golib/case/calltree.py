@@ -61,7 +61,10 @@ REGION = 256 * KIB
 REGIONS = (-4, -3, -2, -1, 1, 2, 3, 4)
 """Foreign stacks: those below zero lie below every thread's stack, the others above the main thread's."""
 DEFAULT_STACK = 8 * 1024 * KIB
-"""Bytes of a thread's stack where nothing else is said, and of the main thread's usual limit."""
+"""Bytes of a thread's stack where nothing else is said, and of the main thread's limit."""
+MAIN_ROOM = 128 * 1024 * KIB
+"""Bytes below the upper end of the main thread's stack that are kept free for it: what it may use of a limit
+that is higher, or that is raised while it runs."""
 
 UNLIMITED = "unlimited"
 
@@ -471,7 +474,8 @@ class Case:
 
     bounds: ``real``; ``hidden`` (pthread_getattr_np gives nothing); ``absent`` (a build in which the
     runtime's own fallback for platforms without that call is compiled).
-    stack_limit: the main thread's RLIMIT_STACK, in bytes or ``"unlimited"``; None leaves it.
+    stack_limit: the main thread's RLIMIT_STACK, in bytes or ``"unlimited"``; None is ``DEFAULT_STACK``,
+    whatever the user's shell has.
     godebug: the value of GODEBUG when the process starts.
     gomaxprocs: how many P's the runtime has (GOMAXPROCS); 0 for as many as there are processors.
     on: what the process has turned on before the first call: see ``SWITCHES``.

@@ -1,4 +1,5 @@
-"""The foreign stacks: memory below every thread's stack and above the main thread's."""
+"""The foreign stacks: memory below every thread's stack and above the main thread's.  And the memory into
+which the main thread's stack may grow."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ the Go heap's first arenas (0xc000000000, runtime/malloc.go)."""
 _HIGHEST = 0x7FFF_FFFF_F000
 """End of the user's addresses on x86-64 with four levels of page tables."""
 _SPACING = 16 * calltree.KIB * calltree.KIB
+_GUARD = 1024 * calltree.KIB
+"""What the kernel keeps free below a stack that grows (stack_guard_gap)."""
 
 
 def reserve_regions() -> dict[int, tuple[int, int]]:
@@ -22,7 +25,8 @@ def reserve_regions() -> dict[int, tuple[int, int]]:
     the others above the main thread's.  Returns (lowest address, end) of each.
 
     Raises BindingError where the kernel has put the main thread's stack so high that nothing fits
-    above it (one start in some hundred).
+    above it (one start in some hundred), or something else so near below it that it has no room
+    (``calltree.MAIN_ROOM``: a limit of 8 MiB does not make the kernel leave so much, but chance does).
     """
     libc = ctypes.CDLL(None, use_errno=True)
     # void *mmap(void *, size_t, int, int, int, off_t)
@@ -37,9 +41,9 @@ def reserve_regions() -> dict[int, tuple[int, int]]:
         got = libc.mmap(address, calltree.REGION, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
         return bool(got == address)
 
-    with open("/proc/self/maps") as maps:  # noqa: PTH123 - a forked process wants no pathlib
-        stack = next(line for line in maps if line.rstrip().endswith("[stack]"))
-    top = int(stack.split()[0].split("-")[1], 16)
+    below, top = _main_stack()
+    if top - below < calltree.MAIN_ROOM + _GUARD:
+        raise BindingError("no room below the main thread's stack to grow into")
     regions: dict[int, tuple[int, int]] = {}
     for wanted, address, end in (
         ([number for number in calltree.REGIONS if number < 0], _LOWEST, top),
@@ -53,3 +57,15 @@ def reserve_regions() -> dict[int, tuple[int, int]]:
             regions[number] = (address, address + calltree.REGION)
             address += _SPACING
     return regions
+
+
+def _main_stack() -> tuple[int, int]:
+    """Where what lies below the main thread's stack ends, and where the stack does."""
+    below = 0
+    with open("/proc/self/maps") as maps:  # noqa: PTH123 - a forked process wants no pathlib
+        for line in maps:
+            end = int(line.split()[0].partition("-")[2], 16)
+            if line.rstrip().endswith("[stack]"):
+                return below, end
+            below = end
+    raise BindingError("/proc/self/maps names no main stack")

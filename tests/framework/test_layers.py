@@ -33,7 +33,12 @@ FLOORS = (
     # The door, and who goes through it.
     ("door",),
     ("fuzz", "reduce"),
-    ("plugin",),
+    # pytest's side and the command: what is light, what is loaded when there is something to judge, and
+    # what pytest and the shell call.
+    ("options",),
+    ("session",),
+    ("plugin", "commands"),
+    ("__main__",),
 )
 """A folder, or a module beside the folders, imports from its own and the floors below it only."""
 
@@ -55,11 +60,11 @@ OUTSIDE = frozenset(
 PROCESSES = frozenset(("subprocess", "multiprocessing", "threading", "ctypes", "socket", "time", "asyncio"))
 
 OWNERS: dict[str, tuple[str, ...]] = {
-    "pytest": ("plugin",),
+    "pytest": ("options", "session", "plugin"),
     "_pytest": (),
     "xdist": (),
-    # toolchains runs the go command, the fork server is started, plugin asks the C compiler its name.
-    "subprocess": ("toolchains", "run.forkserver", "plugin"),
+    # toolchains runs the go command, the fork server is started, session asks the C compiler its name.
+    "subprocess": ("toolchains", "run.forkserver", "session"),
     "multiprocessing": (),
     "ctypes": ("run",),
     "elftools": ("toolchains",),
@@ -201,8 +206,9 @@ def each_package_has_its_owner(module: Module) -> Iterator[str]:
             yield f"{module.name}:{line} imports {name}: that is for {owners}"
 
 
-# pytest itself starts anew where it was given a path that it would misread, before it has done anything.
-ALLOWED = {("plugin", "execv")}
+# pytest itself starts anew where it was given a path that it would misread, before it has done anything, and
+# the command that runs the suite becomes pytest.
+ALLOWED = {("plugin", "execv"), ("commands", "execv")}
 
 
 def only_forkserver_forks_waits_and_kills(module: Module) -> Iterator[str]:
@@ -376,12 +382,12 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
             "from golib.run.forkserver import World",
             "judge.outcome:1 imports run.forkserver, and is",
         ),
-        ("door", "import pytest", "1 imports pytest: that is for plugin"),
+        ("door", "import pytest", "1 imports pytest: that is for options, plugin, session"),
         ("show.report", "from _pytest import nodes", "1 imports _pytest: that is for nobody"),
         (
             "door",
             "import subprocess",
-            "door:1 imports subprocess: that is for plugin, run.forkserver, toolchains",
+            "door:1 imports subprocess: that is for run.forkserver, session, toolchains",
         ),
         ("door", "__import__('subprocess')", "1 imports subprocess: "),
         ("toolchains.build", "import ctypes", "1 imports ctypes: that is for run"),
@@ -405,7 +411,7 @@ def test_a_planted_violation_is_found(name: str, source: str, complaint: str) ->
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("plugin", "import pytest, subprocess\nfrom golib.judge import known"),
+        ("session", "import pytest, subprocess\nfrom golib.judge import known"),
         ("run.binding", "import ctypes\nlib = ctypes.CDLL(None)\nlib.f.argtypes = ()\nlib.f.restype = None"),
         ("run.trace", "import ctypes\nclass E(ctypes.Structure): pass"),
         ("run.forkserver", "import os\nos.fork()\nos.waitpid(1, 0)\nos.killpg(1, 9)"),

@@ -1,4 +1,7 @@
-"""This suite's own parameters: depths, bounds, threads, stack sizes."""
+"""This suite's short names for golib's fixtures, and its own parameters: depths, bounds, threads, shards.
+
+It travels with the suite.  Suites elsewhere name their parameters as they like.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import random
 import pytest
 
 from golib.case.calltree import KIB, Node, Thread
-from golib.plugin import STASH
+from golib.options import OPTIONS
+from golib.session import Bridge, Check, Fuzz
+from golib.toolchains.toolchain import Toolchain
 
 DEPTHS = (
     0,
@@ -30,6 +35,31 @@ BOUNDS = ("real", "hidden", "absent")
 THREADS = ("main", "native", "memory", "python")
 
 
+@pytest.fixture(scope="session")
+def toolchain(golib_toolchain: Toolchain) -> Toolchain:
+    return golib_toolchain
+
+
+@pytest.fixture(scope="session")
+def bridge(golib_bridge: Bridge) -> Bridge:
+    return golib_bridge
+
+
+@pytest.fixture
+def check(golib_check: Check) -> Check:
+    return golib_check
+
+
+@pytest.fixture
+def fuzz(_golib_fuzz: Fuzz) -> Fuzz:
+    return _golib_fuzz
+
+
+@pytest.fixture
+def shard(_golib_shard: int) -> int:
+    return _golib_shard
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     for name, values in (("depth", DEPTHS), ("bounds", BOUNDS), ("thread", THREADS)):
@@ -40,10 +70,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def random_depths(config: pytest.Config) -> list[int]:
-    """What --depths adds: 16-byte steps up to 1 MiB, drawn from the fuzzer's seed."""
-    run = config.stash[STASH]
-    draw = random.Random(f"depths {run.seed}")
-    return sorted({16 * draw.randrange(64 * KIB) for _ in range(run.depths)} - set(DEPTHS))
+    """What --golib-depths adds: 16-byte steps up to 1 MiB, drawn from the fuzzer's seed."""
+    options = config.stash[OPTIONS]
+    draw = random.Random(f"depths {options.seed}")
+    return sorted({16 * draw.randrange(64 * KIB) for _ in range(options.depths)} - set(DEPTHS))
 
 
 class On:
