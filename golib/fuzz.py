@@ -488,6 +488,11 @@ def read_case(text: str) -> Case:
             data = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise calltree.IllegalCase(f"{text} holds no case: {error}") from None
-        case = Case.from_json(data.get("case", data) if isinstance(data, dict) else {})
+        try:
+            case = Case.from_json(data.get("case", data) if isinstance(data, dict) else {})
+            legality.check(case)
+        except calltree.IllegalCase as error:
+            raise calltree.IllegalCase(f"{text}: {error}") from None
+        return case
     legality.check(case)
     return case

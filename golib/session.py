@@ -33,7 +33,7 @@ from golib.judge.outcome import Kind, Outcome
 from golib.options import OPTIONS, SHARDS, Options
 from golib.run.forkserver import ServerError
 from golib.show import report
-from golib.toolchains import build, toolchain
+from golib.toolchains import build, sanitizers, toolchain
 from golib.toolchains.build import BuildError, Library
 from golib.toolchains.toolchain import SpecError, Toolchain, Unavailable
 
@@ -188,8 +188,13 @@ class Session:
         names = ", ".join(f"{run.name(one)} ({one.goroot})" for one in run.toolchains)
         lines = [
             f"golib: {names}",
-            f"golib: {_compiler()}, {_machine()}",
+            f"golib: {_compiler()}, {_machine_line()}",
             f"golib: fuzz seed {run.options.seed}, {run.options.fuzz} cases a shard",
+        ]
+        lines += [
+            f"golib: not judged with {flag}: {what}"
+            for flag in run.options.flags
+            for what in sanitizers.NOT_JUDGED[flag]
         ]
         lines += [f"golib: {line}" for line in build.ignored(os.environ)]
         return lines + [f"golib: {one.version} is not available: {one.why}" for one in run.unavailable]
@@ -308,11 +313,20 @@ def _compiler() -> str:
     return version.splitlines()[0]
 
 
-def _machine() -> str:
+def _machine() -> dict[str, str | bool]:
     """What a result depends on beside the Go and the C compiler."""
-    gil = "with" if getattr(sys, "_is_gil_enabled", lambda: True)() else "without"
-    libc = " ".join(platform.libc_ver())
-    return f"{libc}, {platform.machine()}, Python {platform.python_version()} {gil} the GIL"
+    return {
+        "libc": " ".join(platform.libc_ver()),
+        "arch": platform.machine(),
+        "python": platform.python_version(),
+        "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+    }
+
+
+def _machine_line() -> str:
+    found = _machine()
+    gil = "with" if found["gil"] else "without"
+    return f"{found['libc']}, {found['arch']}, Python {found['python']} {gil} the GIL"
 
 
 def _replay_id(run: Run, chosen: Toolchain, number: int) -> str:
@@ -531,8 +545,9 @@ def _results(run: Run) -> report.Results:
     for one in toolchains:
         # The key is there for a build that is not the usual one.
         one |= {"build": " ".join(run.options.flags)} if run.options.flags else {}
+    about = {"toolchains": toolchains, "machine": _machine()}
     try:
-        return report.Results(Path(path).absolute() if path else None, toolchains)
+        return report.Results(Path(path).absolute() if path else None, about)
     except OSError as error:
         raise pytest.UsageError(f"--golib-json {path}: it can't be written: {error.strerror}") from None
 

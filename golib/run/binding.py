@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from golib.case import calltree
 from golib.run import trace
 from golib.run.structs import Fields, NodeStruct, Thunk
-
-if TYPE_CHECKING:
-    from golib.run.program import Program
 
 
 class BindingError(Exception):
@@ -86,12 +82,3 @@ class Bridge:
     def stop_trace(self) -> None:
         """Ends the execution trace: its file is complete."""
         self.function("golibStopTrace")()
-
-    def run(self, program: Program) -> None:
-        """Runs a linked program on this thread, while its case's signals arrive on all the threads."""
-        case = program.case
-        if case.signals:
-            self.function("golib_signals_start")(calltree.SIGNALS[case.signals])
-        self.function("golib_run")(program.root, calltree.SIGNALS.get(case.blocked, 0), program.leave)
-        if case.signals:
-            self.function("golib_signals_stop")()

@@ -106,7 +106,7 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> N
             raise program
         bridge.hide_bounds(program.case.bounds == "hidden")
         program.link(bridge)
-        bridge.run(program)
+        program.run()
     if request.trace:
         bridge.stop_trace()
 

@@ -73,6 +73,15 @@ class Program:
         for where, field, name in self._addresses:
             setattr(where, field, bridge.address(name))
 
+    def run(self) -> None:
+        """Runs on this thread, once linked, while its case's signals arrive on all the threads."""
+        case, function = self.case, self._bridge.function
+        if case.signals:
+            function("golib_signals_start")(calltree.SIGNALS[case.signals])
+        function("golib_run")(self.root, calltree.SIGNALS.get(case.blocked, 0), self.leave)
+        if case.signals:
+            function("golib_signals_stop")()
+
     @property
     def end(self) -> int:
         """One more than the number of its last node."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import re
 import select
 import shlex
@@ -379,8 +380,10 @@ def test_two_toolchains_are_two_columns_and_one_document(suite: Suite, go_on_pat
         assert sorted(map(json.dumps, suite.lines())) == sorted(map(json.dumps, suite.results()["results"]))
     assert documents["0"] == documents["2"]
     document = documents["0"]
-    assert set(document) == {"schema", "toolchains", "results"}
+    assert set(document) == {"schema", "toolchains", "machine", "results"}
     assert document["schema"] == 1
+    machine = {"libc": " ".join(platform.libc_ver()), "arch": "x86_64", "gil": True}
+    assert document["machine"] == machine | {"python": platform.python_version()}
     assert document["toolchains"] == [
         {"spec": OLD, "version": OLD},
         {"spec": "go", "version": go_on_path.version},
@@ -450,7 +453,7 @@ def test_a_build_flag_is_part_of_the_name(suite: Suite, go_on_path: Toolchain, w
     run = suite.run("--go-build=-race", "-v", "-n", workers, "--golib-json", "r.json")
     assert run.status == 0, run.output
     name = f"{go_on_path.name}-race"
-    run.says(f"test_one_call[{name}]", f"golib: {name} ({go_on_path.goroot})")
+    run.says(f"test_one_call[{name}]", f"golib: {name} ({go_on_path.goroot})", "golib: not judged with -race: ")
     assert re.search(rf"^behaviour +{name}$", run.output, re.MULTILINE)
     document = suite.results()
     assert document["toolchains"] == [{"spec": "go", "version": go_on_path.version, "build": "-race"}]
