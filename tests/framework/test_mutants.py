@@ -342,6 +342,8 @@ def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
     suite = Suite()
     monkeypatch.setattr(build, "build", suite.build)
     monkeypatch.setattr(mutate, "run_stage", suite.run_stage)
+    # A minute of compiling, for tests that do not run here.
+    monkeypatch.setattr(Judge, "_warm", lambda judge: None)
     return suite
 
 

@@ -81,7 +81,8 @@ class Suite:
             if "PYTEST" not in name and name not in ("CI", "BUILD_NUMBER")
         }
         self.python = sys.executable
-        self.write("pytest.ini", "[pytest]\ngolib_required = true\n")
+        # The order of tests is theirs, whatever else is installed.
+        self.write("pytest.ini", "[pytest]\ngolib_required = true\naddopts = -p no:randomly\n")
 
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
