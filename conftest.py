@@ -1,61 +1,11 @@
-"""This suite's own parameters: depths, bounds, threads, stack sizes."""
+"""What this repository's suites share.  pytest puts this folder on sys.path for it, where the tests find
+``tools``."""
 
 from __future__ import annotations
 
-import random
-
-import pytest
-
-from golib.calltree import KIB, Node, Thread
-from golib.plugin import STASH
-
-DEPTHS = (
-    0,
-    512,
-    # The estimate claims 1 KiB above SP and 32 KiB below.
-    1 * KIB,
-    16 * KIB,
-    31 * KIB,
-    32 * KIB,
-    33 * KIB,
-    # The seed's 10,000 ints.
-    40_000,
-    64 * KIB,
-    1024 * KIB,
-)
-"""Bytes that a C frame holds."""
-
-BOUNDS = ("real", "hidden", "absent")
-
-THREADS = ("main", "native", "memory", "python")
+import signal
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
-    for name, values in (("depth", DEPTHS), ("bounds", BOUNDS), ("thread", THREADS)):
-        if name in metafunc.fixturenames and name not in own:
-            prefix = "depth=" if name == "depth" else ""
-            chosen = (*values, *random_depths(metafunc.config)) if name == "depth" else values
-            metafunc.parametrize(name, chosen, ids=[f"{prefix}{value}" for value in chosen])
-
-
-def random_depths(config: pytest.Config) -> list[int]:
-    """What --depths adds: 16-byte steps up to 1 MiB, drawn from the fuzzer's seed."""
-    run = config.stash[STASH]
-    draw = random.Random(f"depths {run.seed}")
-    return sorted({16 * draw.randrange(64 * KIB) for _ in range(run.depths)} - set(DEPTHS))
-
-
-class On:
-    """Places nodes on a kind of thread: ``on("python", Go())``."""
-
-    def __call__(self, thread: str, *nodes: Node, stack: int = 0) -> tuple[Node, ...]:
-        if thread == "main":
-            return nodes
-        return (Thread(*nodes, kind=thread, stack=stack),)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="session")
-def on() -> On:
-    """``on(thread, *nodes)``: the nodes as they are for ``"main"``, else below a Thread of that kind."""
-    return On()
+def pytest_configure() -> None:
+    # A shell ignores SIGINT in what it runs in the background, and what the tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

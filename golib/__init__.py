@@ -1,80 +1,64 @@
 """golib drives real Go shared libraries from Python and says, crossing by crossing, whether the Go
 runtime still knows which C stack it stands on.
 
-    toolchain    --go SPEC -> which Go          calltree   what happens on the stacks, as data
-    build        -> the bridge, a .so           legality, script    which cases are legal; their steps
-    layout       -> where its fields are        forkserver, child   one case, one forked process
-    model        trace against script           trace, binding      what both sides of it agree on
-    outcome      how the child ended            known      which fault explains what
-    door         golib.open(library).run(case) -> Outcome
-    plugin, report   pytest: options, fixtures, what a failure shows
+    case/         what happens on the stacks, as data: nodes and world, what is legal, the script
+    toolchains/   --go SPEC -> which Go -> the library that it builds, and where its fields are
+    run/          one case in one child: fork servers, thunks, the trace in shared memory
+    judge/        trace against script, how the child ended, which known issue explains it
+    show/         what people read
+    door          golib.open(library).run(case) -> Outcome: what everybody above goes through
+    fuzz, reduce  searching, and the smallest case that still does it
+    options       pytest's side: the options of the plugin and what their values must be
+    session       what golib does in a run of pytest that uses it: what the fixtures give, what a run shows
+    plugin        the hooks and fixtures, which load the rest when a test uses golib
+    commands      the command golib, also python -m golib
+    bridge/       the Go package that is linked into the library under test
 
-A module imports only what stands above or beside it here (tests/framework/test_layers.py).  This
-one imports calltree alone: the fork server, which must stay small, imports it too.
+A folder imports from those above it only (tests/framework/test_layers.py).  This module imports nothing
+until it is asked for a name: every pytest run of an environment loads it with the plugin, and the fork
+server, which must stay small, loads it too.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from golib.calltree import (
-    GC,
-    Block,
-    C,
-    Case,
-    Export,
-    Go,
-    Goexit,
-    Grow,
-    IllegalCase,
-    LockThread,
-    Node,
-    Panic,
-    Python,
-    Setrlimit,
-    Signal,
-    Stack,
-    Thread,
-    Together,
-    Traceback,
-    Wake,
-    Yield,
-    parse,
-)
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from golib.build import Library
+    from golib.case import calltree
+    from golib.case.calltree import *
     from golib.door import Subject
+    from golib.toolchains.build import Library
 
-__all__ = [
-    "GC",
-    "Block",
-    "C",
-    "Case",
-    "Export",
-    "Go",
-    "Goexit",
-    "Grow",
-    "IllegalCase",
-    "LockThread",
-    "Node",
-    "Panic",
-    "Python",
-    "Setrlimit",
-    "Signal",
-    "Stack",
-    "Thread",
-    "Together",
-    "Traceback",
-    "Wake",
-    "Yield",
-    "open",
-    "parse",
-]
+    __all__: list[str] = []
+    __all__ += calltree.__all__
+
+
+def __getattr__(name: str) -> Any:
+    """The words of a case, which ``golib.case.calltree`` has.
+
+    ``__all__`` is these alone, without ``open``: whoever writes ``from golib import *`` has a built-in
+    function of that name.
+    """
+    from golib.case import calltree
+
+    if name == "__all__":
+        return calltree.__all__
+    if name in calltree.__all__:
+        return getattr(calltree, name)
+    raise AttributeError(f"module 'golib' has no attribute {name!r}")
 
 
 def open(library: Library) -> Subject:
-    """A built bridge (``golib.build.build``), ready to run cases."""
-    from golib.door import Subject
+    """A built bridge (``golib.toolchains.build.build``), ready to run cases.
 
+    Raises TypeError, one sentence, for anything else, such as a path.
+    """
+    from golib.door import Subject
+    from golib.toolchains.build import Library
+
+    if not isinstance(library, Library):
+        raise TypeError(
+            f"golib.open({library!r}): it opens what golib.toolchains.build.build() returns, a Library, and "
+            f"this is a {type(library).__name__}; golib cannot open a file that it did not build"
+        )
     return Subject(library)

@@ -8,12 +8,15 @@ import dataclasses
 from collections.abc import Sequence
 from functools import cache
 
-from golib import binding, legality, outcome, symbols, trace
-from golib.build import Library
-from golib.calltree import C, Case, Export, Go, Node, Python, Thread, Together
-from golib.child import Request
-from golib.forkserver import ForkServer, World
-from golib.outcome import Outcome
+from golib.case import legality
+from golib.case.calltree import C, Case, Export, Go, Node, Python, Thread, Together
+from golib.judge import outcome
+from golib.judge.outcome import Outcome
+from golib.run import structs, trace
+from golib.run.child import Request
+from golib.run.forkserver import ForkServer, World
+from golib.toolchains import sanitizers, symbols
+from golib.toolchains.build import Library
 
 DEADLINE = 20.0
 """Seconds that a case may take; the slowest case of the suite takes two on two busy cores."""
@@ -100,6 +103,10 @@ class Subject:
             outcomes += outcome.judge_row(rest, ended, self.library.layout.stack_guard)
         return outcomes
 
+    def world(self, case: Case) -> World:
+        """Of the fork server that the case needs with this library."""
+        return World.of(case, sanitizers.variables(self.library))
+
     def _check(self, case: Case) -> None:
         legality.check(case)
         if flavour(case) != self.library.flavour:
@@ -110,7 +117,7 @@ class Subject:
 
     def _children(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> trace.Ended:
         request = Request(str(self.library.path), self._fields, cases, timeout, trace_file, load)
-        ended = servers().run(World.of(cases[0]), request)
+        ended = servers().run(self.world(cases[0]), request)
         if ended.samples:
             before, mark, after = ended.stderr.partition(trace.OUT_OF_TIME)
             stacks = symbols.text(self.library.path, ended.samples)
@@ -119,16 +126,17 @@ class Subject:
 
 
 def flavour(case: Case) -> str:
-    """Of the bridge that a case needs: one of ``golib.build.FLAVOURS``."""
+    """Of the bridge that a case needs: one of ``golib.toolchains.build.FLAVOURS``."""
     return "absent" if case.bounds == "absent" else "real"
 
 
 def setting(case: Case) -> tuple[object, ...]:
-    """What cases must share to run in a row in one child, and whether one may at all."""
+    """What cases must share to run in a row in one child, their whole world; and whether one may at all.
+
+    The bounds, not the flavour that they need: what the main thread has been told once is cached, and a later
+    case whose bounds are hidden would not have to do without."""
     alone = id(case) if legality.leaves_interpreter(case) else 0
-    # The bounds, not the flavour that they need: what the main thread has been told once is cached, and a
-    # later case whose bounds are hidden would not have to do without.
-    return case.bounds, World.of(case), case.on, case.signals, case.blocked, alone
+    return (*sorted(case.world().items()), alone)
 
 
 def first_matters(case: Case) -> bool:
@@ -147,7 +155,7 @@ def first_matters(case: Case) -> bool:
     return False
 
 
-def fields_of(library: Library) -> binding.Fields:
+def fields_of(library: Library) -> structs.Fields:
     """Where this library has the fields of the trace; one that the release lacks has size 0."""
     layout = library.layout.fields
     table = []
@@ -155,7 +163,7 @@ def fields_of(library: Library) -> binding.Fields:
         field = layout.get(key)
         table.append((int(base), field.size, field.offset) if field else (int(base), 0, 0))
     stops = layout.get("g.trackingSeq")
-    roots = binding.RootsStruct(
+    roots = structs.RootsStruct(
         g_m=layout["g.m"].offset,
         m_g0=layout["m.g0"].offset,
         m_curg=layout["m.curg"].offset,
@@ -164,4 +172,4 @@ def fields_of(library: Library) -> binding.Fields:
         sched=library.layout.sched,
         memstats=library.layout.memstats,
     )
-    return binding.Fields.of(roots, table)
+    return structs.Fields.of(roots, table)

@@ -22,12 +22,15 @@ from typing import Any
 import filelock
 import hypothesis
 
-from golib import calltree, known, legality, reduce, report
-from golib.calltree import Case
+from golib import reduce
+from golib.case import calltree, legality
+from golib.case.calltree import Case
+from golib.case.strategies import cases
 from golib.door import Subject, first_matters, flavour, setting
-from golib.known import KnownIssue, Verdict
-from golib.outcome import Outcome, Signature
-from golib.strategies import cases
+from golib.judge import known
+from golib.judge.known import KnownIssue, Verdict
+from golib.judge.outcome import Outcome, Signature
+from golib.show import report
 
 ROW = 64
 """Cases in a row in one child: few enough that a prefix that matters can be reduced."""
@@ -485,6 +488,11 @@ def read_case(text: str) -> Case:
             data = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise calltree.IllegalCase(f"{text} holds no case: {error}") from None
-        case = Case.from_json(data.get("case", data) if isinstance(data, dict) else {})
+        try:
+            case = Case.from_json(data.get("case", data) if isinstance(data, dict) else {})
+            legality.check(case)
+        except calltree.IllegalCase as error:
+            raise calltree.IllegalCase(f"{text}: {error}") from None
+        return case
     legality.check(case)
     return case

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from golib import calltree, legality
-from golib.calltree import Case, Node
+from golib.case import calltree, legality
+from golib.case.calltree import Case, Node
 
 TRIES = 600
 """Candidates that are tried at the most: a case of 24 nodes takes about 150."""

@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from golib import build
-from golib.build import Library
-from golib.toolchain import SpecError, Toolchain, check_platform, resolve
+from golib.toolchains import build
+from golib.toolchains.build import Library
+from golib.toolchains.toolchain import SpecError, Toolchain, check_platform, resolve
 from tools import bench_suite
 from tools.base import Parser, Stop, console, writable, write_json
 from tools.bench_base import Spread, clean_environment, compile_floor, cpus, machine, ratio, short

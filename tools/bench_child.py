@@ -14,8 +14,10 @@ import time
 from collections.abc import Callable
 from typing import TypedDict
 
-from golib import binding
-from golib.calltree import C, Case, Go, Stack, Thread
+from golib.case.calltree import C, Case, Go, Stack, Thread
+from golib.run import binding
+from golib.run.bench import Bench
+from golib.run.regions import reserve_regions
 
 NO_ROOM = 4
 """Exit status where the kernel has left no room for foreign stacks: another start will do."""
@@ -48,10 +50,10 @@ class Measured(TypedDict):
 def measure(path: str, shape: str, calls: int, goal: int, more_maps: int) -> Measured:
     """calls 0: as many as take goal ns. more_maps: mappings added to the process's own."""
     bridge = binding.Bridge(path)
-    bench = binding.Bench(bridge)
+    bench = Bench(bridge)
     bridge.wait_ready()
     go = bridge.function("GoEmpty")
-    regions = binding.reserve_regions() if shape == "foreign-stack" else {}
+    regions = reserve_regions() if shape == "foreign-stack" else {}
     # Neighbours with other rights, which the kernel can't join.
     rights = (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE)
     private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS

@@ -25,8 +25,8 @@ from typing import Any
 
 import golib
 from golib import C, Case, Go, door, fuzz
-from golib.build import Library
-from golib.outcome import Kind, Outcome
+from golib.judge.outcome import Kind, Outcome
+from golib.toolchains.build import Library
 from tools.base import ROOT, Stop, console, write_json
 from tools.bench_base import Spread, compile_floor, machine, ratio, short
 
@@ -45,7 +45,7 @@ DRAWN = 400
 XDIST_ROUNDS = 3
 FUZZER = "tests/runtime/test_fuzz.py"
 SHARDS = 16
-"""golib.plugin.SHARDS, which imports pytest."""
+"""golib.options.SHARDS, which imports pytest."""
 
 GOALS = (
     ("alone", "floor", "at most", 1.5),
@@ -56,7 +56,7 @@ GOALS = (
 _FRESH = """
 import json, sys
 import golib
-from golib.build import Library
+from golib.toolchains.build import Library
 library = Library.from_json(json.loads(sys.argv[1]))
 sys.exit(golib.open(library).run(golib.Case.from_json(json.loads(sys.argv[2]))).kind.value != "passed")
 """
@@ -173,8 +173,8 @@ def xdist_rates(library: Library, fuzz_cases: int) -> dict[int, list[float]]:
         for number in range(XDIST_ROUNDS):
             for workers, own in rates.items():
                 command = [sys.executable, "-m", "pytest", FUZZER, "-q", "-n", str(workers), "--go", goroot]
-                command += ["--fuzz", str(fuzz_cases), "-p", "no:cacheprovider"]
-                command += ["--failures", str(Path(folder) / f"{number}-{workers}")]
+                command += ["--golib-fuzz", str(fuzz_cases), "-p", "no:cacheprovider"]
+                command += ["--golib-failures", str(Path(folder) / f"{number}-{workers}")]
                 begin = time.perf_counter()
                 done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
                 seconds = time.perf_counter() - begin

@@ -7,7 +7,7 @@ A hand-written one is a file of `tools/mutants/`:
     releases = ">=1.23.5"              as pip writes versions; where the text exists
     why = "…"                          what goes wrong in a user's program
     equivalent = "…"                   only where no case can tell it from the original: the proof
-    flavour = "absent"                 only where no other build compiles the lines (golib.build.FLAVOURS)
+    flavour = "absent"                 only where no other build compiles the lines (build.FLAVOURS)
     behaviour = ["test_nested.py"]     the files of tests/runtime that should kill it, asked first
 
     [[edit]]                           all that fit the release are made
@@ -34,8 +34,8 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from golib.build import FLAVOURS
-from golib.toolchain import Toolchain
+from golib.toolchains.build import FLAVOURS
+from golib.toolchains.toolchain import Toolchain
 
 HERE = Path(__file__).parent
 MUTANTS = HERE / "mutants"

@@ -36,11 +36,13 @@ from typing import Any
 import platformdirs
 
 import golib
-from golib import build, fuzz, known
-from golib.calltree import Case
+from golib import fuzz
+from golib.case.calltree import Case
 from golib.door import Subject, flavour
-from golib.outcome import Kind, Outcome
-from golib.toolchain import SpecError, Toolchain, resolve
+from golib.judge import known
+from golib.judge.outcome import Kind, Outcome
+from golib.toolchains import build
+from golib.toolchains.toolchain import SpecError, Toolchain, resolve
 from tools import mutant as mutants
 from tools.base import ROOT, Parser, Stop, console, writable, write_json
 from tools.mutant import DoesNotApply, Mutant, MutantError
@@ -429,7 +431,7 @@ class Judge:
         own = tuple(path for path in files if path.name in behaviour)
         others = tuple(path for path in files if path not in own)
         stages = [Stage(part) for part in (own, others) if part]
-        return [*stages, Stage((FUZZER,), ("--fuzz", str(FUZZ_CASES)))] if FUZZER.exists() else stages
+        return [*stages, Stage((FUZZER,), ("--golib-fuzz", str(FUZZ_CASES)))] if FUZZER.exists() else stages
 
 
 @contextlib.contextmanager
@@ -452,7 +454,7 @@ def run_stage(toolchain: Toolchain, stage: Stage, overlay: Path | None) -> Failu
     with tempfile.TemporaryDirectory(prefix="golib-mutate-") as folder:
         result = Path(folder) / "result.json"
         command = [sys.executable, "-m", "pytest", *map(str, stage.files), *stage.options]
-        command += ["-x", "-q", "-n", "auto", "-p", "no:cacheprovider", "--case-timeout", str(CASE_SECONDS)]
+        command += ["-x", "-q", "-n", "auto", "-p", "no:cacheprovider", "--golib-timeout", str(CASE_SECONDS)]
         command += ["--go", str(toolchain.goroot), "--golib-json", str(result)]
         command += ["--go-overlay", str(overlay)] if overlay else []
         try:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import golib
-from golib import build, known
 from golib.door import DEADLINE, flavour
-from golib.toolchain import SpecError, resolve
+from golib.judge import known
+from golib.toolchains import build
+from golib.toolchains.toolchain import SpecError, resolve
 from tools.base import ROOT, Parser, Stop, write_json
 
 TRACES = ROOT / "tests" / "framework" / "traces"

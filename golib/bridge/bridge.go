@@ -8,14 +8,12 @@ package main
 import "C"
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/pprof"
 	"runtime/trace"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -106,18 +104,18 @@ func step(parent *C.struct_node, t *C.struct_thunk) {
 		return
 	}
 	switch n.kind {
-	case C.GOLIB_LOCKTHREAD:
+	case lockThreadKind:
 		runtime.LockOSThread()
 		runtime.Gosched()
 		// Before it is unlocked: m.lockedExt shows what it did.
 		record(n, C.GOLIB_DID)
 		runtime.UnlockOSThread()
-	case C.GOLIB_THREAD:
+	case threadKind:
 		record(n, C.GOLIB_BEFORE)
 		start(n)()
 		n.thread = parent.thread
 		record(n, C.GOLIB_AFTER)
-	case C.GOLIB_TOGETHER:
+	case togetherKind:
 		record(n, C.GOLIB_BEFORE)
 		together(n)
 		record(n, C.GOLIB_AFTER)
@@ -128,107 +126,6 @@ func step(parent *C.struct_node, t *C.struct_thunk) {
 		n.thread = parent.thread
 		record(n, C.GOLIB_AFTER)
 	}
-}
-
-// leaves has a function for each Go leaf, by its kind. It returns by what its
-// work is seen, where the runtime's fields do not show it, and 0 where they do.
-// LockThread is not among them, because it has something left to undo.
-var leaves = [C.GOLIB_KINDS]func(*C.struct_node) uint64{
-	C.GOLIB_GC:        collect,
-	C.GOLIB_PANIC:     panics,
-	C.GOLIB_GROW:      func(n *C.struct_node) uint64 { return grow(int(n.stack)) },
-	C.GOLIB_YIELD:     yield,
-	C.GOLIB_TRACEBACK: traceback,
-	C.GOLIB_GOEXIT:    exits,
-	C.GOLIB_BLOCK:     block,
-	C.GOLIB_WAKE:      wake,
-}
-
-// collect is seen by memstats.numgc.
-func collect(*C.struct_node) uint64 {
-	runtime.GC()
-	return 0
-}
-
-func panics(n *C.struct_node) uint64 {
-	panic(fmt.Sprint("panic of node ", n.id))
-}
-
-func exits(*C.struct_node) uint64 {
-	runtime.Goexit()
-	return 0
-}
-
-// yield is seen by g.trackingSeq.
-func yield(*C.struct_node) uint64 {
-	runtime.Gosched()
-	return 0
-}
-
-// traceback returns the bytes that it wrote.
-func traceback(*C.struct_node) uint64 {
-	return uint64(runtime.Stack(make([]byte, 1<<16), true))
-}
-
-// grow uses that many bytes of goroutine stack, so that it is moved, and
-// returns how many of them are in use at its deepest.
-//
-//go:noinline
-func grow(bytes int) (used uint64) {
-	var room [1024]byte
-	if bytes > len(room) {
-		used = grow(bytes - len(room))
-	} else {
-		used = uint64(g.Used(uintptr(C.golib_roots.g_hi)))
-	}
-	runtime.KeepAlive(&room)
-	return used
-}
-
-// block waits for a channel that another goroutine closes, and returns how many
-// waits parked it. Once is not always enough: where the other is the faster,
-// nobody waits.
-func block(*C.struct_node) uint64 {
-	for {
-		hi, stops := ofG(C.golib_roots.g_hi, 8), ofG(C.golib_roots.g_stops, 1)
-		opened := make(chan struct{})
-		go close(opened)
-		<-opened
-		// A goroutine also stops while its stack is moved.
-		parked := ofG(C.golib_roots.g_stops, 1) != stops && ofG(C.golib_roots.g_hi, 8) == hi
-		if parked || C.golib_roots.g_stops == 0 {
-			return 1
-		}
-	}
-}
-
-// ofG reads a field of the goroutine's g.
-func ofG(offset C.uint64_t, size uint32) C.uint64_t {
-	return load(g.Current(), uintptr(offset), size)
-}
-
-// How sync.Mutex counts who waits for it, in its first word: the same since
-// Go 1.9 (internal/sync/mutex.go).
-const mutexWaiterShift = 3
-
-// wake unlocks a mutex that other goroutines wait for, and returns how many.
-func wake(*C.struct_node) uint64 {
-	var mu sync.Mutex
-	done := make(chan struct{})
-	mu.Lock()
-	go func() {
-		mu.Lock()
-		mu.Unlock()
-		close(done)
-	}()
-	waiting := int32(0)
-	for waiting == 0 {
-		runtime.Gosched()
-		waiting = atomic.LoadInt32((*int32)(unsafe.Pointer(&mu))) >> mutexWaiterShift
-	}
-	mu.Unlock()
-	<-done
-	return uint64(waiting)
 }
 
 // start starts a thread of the tree and returns what waits for its end.

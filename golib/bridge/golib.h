@@ -1,6 +1,6 @@
 // The bridge's own vocabulary: a call tree compiled to nodes, and the trace
-// it leaves. Python lays the same structures out in golib/trace.py and
-// golib/binding.py; golib_sizes() lets it check that both agree.
+// it leaves. Python lays the same structures out in golib/run/trace.py and
+// golib/run/binding.py; golib_sizes() lets it check that both agree.
 
 #ifndef GOLIB_H
 #define GOLIB_H
@@ -12,16 +12,6 @@
 struct thunk {
 	void (*fn)(void *);
 	void *arg;
-};
-
-enum golib_kind {
-	GOLIB_GO, GOLIB_C, GOLIB_PYTHON, GOLIB_STACK, GOLIB_THREAD, GOLIB_TOGETHER, GOLIB_EXPORT,
-	// Leaves that only a Go frame can do.
-	GOLIB_GC, GOLIB_PANIC, GOLIB_GROW, GOLIB_YIELD, GOLIB_TRACEBACK,
-	GOLIB_GOEXIT, GOLIB_LOCKTHREAD, GOLIB_BLOCK, GOLIB_WAKE,
-	// Leaves that only C can do.
-	GOLIB_SIGNAL, GOLIB_SETRLIMIT,
-	GOLIB_KINDS,
 };
 
 enum golib_phase {
@@ -42,7 +32,7 @@ struct golib_thread {
 struct node {
 	struct thunk *body, *deferred;
 	int32_t nbody, ndeferred;
-	int32_t id, kind;
+	int32_t id, kind; // kind: a number made of its name, see leaves.go
 	int32_t recover;           // Go: has a deferred function that recovers
 	int32_t argument;          // Export: p. Signal: its number
 	uint64_t stack;            // C: bytes held. Thread: bytes of its stack. Grow: bytes. Setrlimit: bytes
@@ -75,7 +65,7 @@ struct event {
 	uint64_t sp, told_lo, told_hi;
 	uint64_t m;                 // 0: the thread never called Go, and values mean nothing
 	uint64_t sigmask, alt_sp, alt_size;
-	uint64_t did;               // by what it is seen that the node did its work, see golib/trace.py
+	uint64_t did;               // by what it is seen that the node did its work, see golib/run/trace.py
 	uint64_t values[GOLIB_VALUES]; // one for each field of the table, see golib_use
 };
 

@@ -13,7 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from golib import C
-from golib.build import BRIDGE
+from golib.toolchains.build import BRIDGE
 
 FLOOD_LINE = "00000000 is a line of the flood\n"
 FLOOD_LINES = 40_000

@@ -6,9 +6,9 @@ import pytest
 from broken import write_overlay
 
 import golib
-from golib.build import build
 from golib.door import Subject
-from golib.toolchain import Toolchain, resolve
+from golib.toolchains.build import build
+from golib.toolchains.toolchain import Toolchain, resolve
 
 
 @pytest.fixture(scope="session")

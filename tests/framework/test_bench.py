@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from golib.build import Library, build
-from golib.calltree import Case, Go
+from golib.case.calltree import Case, Go
 from golib.door import Subject
-from golib.outcome import Kind, Outcome, Signature
-from golib.toolchain import SpecError, Toolchain, resolve
+from golib.judge.outcome import Kind, Outcome, Signature
+from golib.toolchains.build import Library, build
+from golib.toolchains.toolchain import SpecError, Toolchain, resolve
 from tools import bench, bench_suite
 from tools.__main__ import main as dispatch
 from tools.base import Stop

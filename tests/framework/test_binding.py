@@ -15,23 +15,26 @@ from typing import Any
 
 import pytest
 
-from golib import binding, trace
-from golib.build import BRIDGE
+import golib
+from golib.case import calltree
+from golib.case.script import Phase
+from golib.run import structs, trace
+from golib.run.program import kind
+from golib.toolchains.build import BRIDGE
 
 HEADER = (BRIDGE / "golib.h").read_text()
 
 STRUCTS: dict[str, type[ctypes.Structure]] = {
-    "thunk": binding.Thunk,
-    "node": binding.NodeStruct,
+    "thunk": structs.Thunk,
+    "node": structs.NodeStruct,
     "event": trace.EventStruct,
     "header": trace.HeaderStruct,
-    "field": binding.FieldStruct,
-    "roots": binding.RootsStruct,
+    "field": structs.FieldStruct,
+    "roots": structs.RootsStruct,
 }
 # The prefix of an enum's constants, their names in Python, and C's word for how many there are.
 ENUMS: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
-    "golib_kind": ("GOLIB_", binding._KINDS, ["KINDS"]),
-    "golib_phase": ("GOLIB_", trace.Phase._member_names_, []),
+    "golib_phase": ("GOLIB_", Phase._member_names_, []),
     "golib_base": ("GOLIB_IN_", trace.Base._member_names_, ["BASES"]),
 }
 
@@ -100,7 +103,7 @@ def differences(header: str) -> set[str]:
 
 def test_both_sides_declare_the_same() -> None:
     assert differences(HEADER) == set()
-    assert [trace.Phase(number) for number in range(len(trace.Phase))] == list(trace.Phase)
+    assert [Phase(number) for number in range(len(Phase))] == list(Phase)
     assert [trace.Base(number) for number in range(len(trace.Base))] == list(trace.Base)
     assert f"#define GOLIB_VALUES {trace.VALUES}\n" in HEADER
 
@@ -123,8 +126,6 @@ def test_both_sides_declare_the_same() -> None:
         ("struct field", "\tuint64_t offset;", "\tuint64_t place;"),
         ("struct roots", "g_m, m_g0, m_curg", "g_m, m_curg, m_g0"),
         ("struct roots", "sched, memstats;", "sched;"),
-        ("enum golib_kind", "GOLIB_GC, GOLIB_PANIC,", "GOLIB_PANIC, GOLIB_GC,"),
-        ("enum golib_kind", "GOLIB_SIGNAL, GOLIB_SETRLIMIT,", "GOLIB_SIGNAL,"),
         ("enum golib_phase", "GOLIB_LEAVING, GOLIB_RECOVERED,", "GOLIB_RECOVERED, GOLIB_LEAVING,"),
         ("enum golib_phase", "\tGOLIB_DID,", "\tGOLIB_DONE,"),
         ("enum golib_base", "GOLIB_IN_SCHED, GOLIB_IN_MEMSTATS,", "GOLIB_IN_MEMSTATS, GOLIB_IN_SCHED,"),
@@ -146,3 +147,27 @@ def test_events_are_read_where_the_structure_has_them() -> None:
     head = struct.Struct(trace._HEAD)
     assert head.size == trace.EventStruct.values.offset
     assert head.unpack_from(bytes(event)) == tuple(numbers.values())
+
+
+# Nodes: their class says all of them, and the bridge has what they name.
+
+
+def test_each_kind_has_a_number_of_its_own() -> None:
+    assert len({kind(name) for name in calltree.NODES}) == len(calltree.NODES)
+
+
+def test_gos_table_of_leaves_is_that_of_the_classes() -> None:
+    named = re.findall(r'kind\("(\w+)"\)', (BRIDGE / "leaves.go").read_text())
+    leaves = {name for name, of in calltree.NODES.items() if issubclass(of, calltree.GoLeaf)}
+    assert sorted(named) == sorted(leaves | {"Thread", "Together"})
+
+
+def test_the_bridge_has_the_function_that_a_node_names() -> None:
+    sources = "".join(path.read_text() for path in BRIDGE.glob("*.c"))
+    for of in calltree.NODES.values():
+        assert not of.symbol or f"\nvoid {of.symbol}(void *arg)\n" in sources, of.symbol
+
+
+def test_every_node_is_a_public_name() -> None:
+    assert set(calltree.NODES) <= set(calltree.__all__) == set(golib.__all__)
+    assert "open" not in golib.__all__, "whoever imports * has a function of that name"

@@ -1,4 +1,4 @@
-"""What `golib.build` builds, when it runs the go command, and what it leaves behind.
+"""What `golib.toolchains.build` builds, when it runs the go command, and what it leaves behind.
 
 Libraries are built from a throw-away package, in a cache folder of the test's own. How often the go
 command runs is counted by a GOROOT whose bin/go writes a line and then becomes the real one.
@@ -20,16 +20,21 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from golib.build import (
+from golib.run import forkserver
+from golib.toolchains.build import (
+    FLAGS,
     FLAVOURS,
     KEEP_DAYS,
     BuildError,
+    FlagError,
     Library,
     OverlayError,
     build,
+    check_flags,
     check_overlay,
+    ignored,
 )
-from golib.toolchain import Toolchain, resolve
+from golib.toolchains.toolchain import Toolchain, resolve
 
 # x_cgo_getstackbound guesses in the first, gives zeros in the second, and moved to another file in the third.
 RELEASES = ("1.23.4", "go", "1.27.3")
@@ -163,6 +168,94 @@ def test_no_path_of_this_machine_is_in_it(package: Path, on_path: Toolchain) -> 
 def test_an_unknown_flavour_is_a_mistake_of_the_caller(package: Path, on_path: Toolchain) -> None:
     with pytest.raises(ValueError, match=r"^flavour 'musl' is none of real, absent$"):
         build(on_path, flavour="musl", package=package)
+
+
+# Build flags
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_flag_makes_another_library(package: Path, on_path: Toolchain, flag: str) -> None:
+    plain = build(on_path, package=package, session="s")
+    lines: list[str] = []
+    other = build(on_path, package=package, flags=(flag,), session="s", progress=lines.append)
+    assert other.path.parent != plain.path.parent
+    assert (plain.flags, other.flags) == ((), (flag,))
+    assert lines == [f"building package with {on_path.name} {flag} (real)"]
+    assert Library.from_json(json.loads(json.dumps(other.to_json()))) == other
+    # As the go command itself says it: in the library's build information.
+    assert f"build\t{flag}=true".encode() in other.path.read_bytes()
+    assert f"build\t{flag}=true".encode() not in plain.path.read_bytes()
+    # And the session's stamp is that of this library.
+    assert build(on_path, package=package, flags=(flag,), session="s", progress=lines.append) == other
+    assert len(lines) == 1
+
+
+def test_a_library_built_with_asan_names_what_must_be_loaded_first(package: Path, on_path: Toolchain) -> None:
+    library = build(on_path, package=package, flags=("-asan",))
+    assert Path(library.preload).is_file()
+    assert Path(library.preload).name.startswith("libasan.so")
+    assert build(on_path, package=package).preload == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "rule"),
+    [
+        (("-msan",), "build flag '-msan': golib builds with -race or -asan; name one of these"),
+        (("race",), "build flag 'race': golib builds with -race or -asan; name one of these"),
+        (("-race", "-asan"), "build flags -race -asan: the go command takes one of them; name one"),
+    ],
+)
+def test_flags_that_cannot_be_had(package: Path, counted: Counted, flags: tuple[str, ...], rule: str) -> None:
+    assert failure(lambda: check_flags(flags), FlagError) == rule
+    assert failure(lambda: build(counted.toolchain, package=package, flags=flags), FlagError) == rule
+    assert counted.runs == 0
+
+
+# The user's environment
+
+
+def test_what_is_not_honoured_of_the_environment_is_said() -> None:
+    assert ignored({}) == []
+    assert ignored({"GOFLAGS": "-race", "GOGC": "off", "GOMAXPROCS": "1", "PATH": "/bin"}) == [
+        "GOFLAGS=-race is ignored: golib builds with its own flags, and --go-build names others",
+        "GOMAXPROCS=1 is ignored: a case has its own, by gomaxprocs= in its world",
+        "GOGC=off is ignored: a case runs with Go's default",
+    ]
+    assert ignored({"GOEXPERIMENT": "arenas"}) == [
+        "GOEXPERIMENT=arenas is honoured: the libraries are built with it"
+    ]
+
+
+def test_what_is_what_golib_has_anyway_is_not_worth_a_word() -> None:
+    assert ignored({"GOTOOLCHAIN": "local", "GOOS": "linux", "CGO_ENABLED": "1", "GOGC": ""}) == []
+
+
+def test_all_that_a_fork_server_or_a_build_drops_is_named(package: Path, counted: Counted) -> None:
+    for name in forkserver.GO_SETTINGS:
+        assert len(ignored({name: "x"})) == 1
+    counted.becomes("env; exit 1")
+    said = failure(lambda: build(counted.toolchain, package=package))
+    set_by_golib = {
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-buildvcs=false",
+        "GO111MODULE": "on",
+        "GOWORK": "off",
+        "GOOS": "linux",
+        "GOARCH": "amd64",
+    }
+    for name, value in set_by_golib.items():
+        assert f"\n{name}={value}\n" in f"\n{said}\n"
+        assert len(ignored({name: "x"})) == 1
+
+
+@pytest.mark.parametrize("name", ["GOEXPERIMENT", "GOAMD64", "CGO_CFLAGS"])
+def test_what_is_said_to_be_honoured_reaches_the_build(
+    package: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    counted.becomes("env; exit 1")
+    assert f"\n{name}=x\n" in failure(lambda: build(counted.toolchain, package=package))
+    assert "is honoured" in ignored({name: "x"})[0]
 
 
 # What cannot be built
@@ -336,8 +429,8 @@ def builder(counted: Counted, package: Path) -> subprocess.Popen[str]:
     """Another process that builds, in the session "shared", and prints the library's path."""
     code = """\
         import json, pathlib, sys
-        from golib.build import build
-        from golib.toolchain import Toolchain
+        from golib.toolchains.build import build
+        from golib.toolchains.toolchain import Toolchain
         toolchain = Toolchain.from_json(json.loads(sys.argv[1]))
         print(build(toolchain, package=pathlib.Path(sys.argv[2]), session="shared").path)
     """
@@ -396,7 +489,7 @@ def test_the_layout_is_read_again_only_for_another_content(
     package: Path, on_path: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build(on_path, package=package)
-    monkeypatch.setattr("golib.layout.read", lambda path: pytest.fail(f"read {path} again"))
+    monkeypatch.setattr("golib.toolchains.layout.read", lambda path: pytest.fail(f"read {path} again"))
     assert build(on_path, package=package).layout == first.layout
     (package / "answer.go").write_text(ANSWER.replace("42", "43"))
     with pytest.raises(pytest.fail.Exception, match=r"^read .*/libgolib\.so again$"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -26,21 +28,29 @@ from golib import (
     Together,
     Traceback,
     Yield,
-    calltree,
-    legality,
     parse,
 )
-from golib.calltree import (
+from golib.case import calltree, legality
+from golib.case.calltree import (
     ESTIMATE_BELOW,
     KIB,
+    MAIN_ROOM,
     NODES,
     REGIONS,
+    SMALLEST_LIMIT,
     from_json,
 )
+from golib.case.legality import (
+    GO_FRAME,
+    INTERPRETER,
+    RESERVE,
+    SMALLEST_PYTHON_STACK,
+    Basis,
+    check,
+    leaves_interpreter,
+)
+from golib.case.script import End, Phase, end
 from golib.door import Subject
-from golib.legality import GO_FRAME, RESERVE, SMALLEST_LIMIT, Basis, check, leaves_interpreter
-from golib.script import End, end
-from golib.trace import Phase
 
 SEED = Go(C(Go(), C(Go(Panic()), stack=40_000), Go()), recover=True)
 CROSSING = Thread(Go(Python(Go(Panic())), recover=True))
@@ -166,7 +176,7 @@ def test_json_that_is_no_object_is_refused(data: Any) -> None:
 # Legality: each rule refuses, and lets the neighbour pass.
 
 GO_NEEDS = GO_FRAME + RESERVE
-MAIN = calltree.DEFAULT_STACK - 64 * KIB
+MAIN = calltree.DEFAULT_STACK - INTERPRETER
 DEEP = MAIN - legality.C_FRAME
 """The most that a C frame on the usual main thread can hold."""
 
@@ -184,7 +194,7 @@ FULL = "callGoWithVariousStackAndGoFrame"
     [
         (Case(), "", "a case needs a call tree", Case(Go())),
         (Case(Go(), bounds="none"), "", "bounds='none': it is one of real, ", Case(Go(), bounds="absent")),
-        (Case(Go(), on=("tv",)), "", "on='tv': a process can have turned on", Case(Go(), on=("notify",))),
+        (Case(Go(), on=("tv",)), "", "on=('tv',): a process can have turned on", Case(Go(), on=("notify",))),
         (
             Case(Go(), blocked="SIGKILL"),
             "",
@@ -314,10 +324,10 @@ FULL = "callGoWithVariousStackAndGoFrame"
             Case(Thread(stack=16 * KIB)),
         ),
         (
-            Case(Thread(kind="python", stack=16 * KIB)),
+            Case(Thread(kind="python", stack=SMALLEST_PYTHON_STACK - 4 * KIB)),
             "node 0, ",
-            "multiple of 4096 bytes from 32768",
-            Case(Thread(kind="python", stack=32 * KIB)),
+            f"multiple of 4096 bytes from {SMALLEST_PYTHON_STACK}",
+            Case(Thread(kind="python", stack=SMALLEST_PYTHON_STACK)),
         ),
         (Case(Thread(stack=65537)), "node 0, ", "multiple of 4096", Case(Thread(stack=65536))),
         (
@@ -419,6 +429,97 @@ def test_an_illegal_case_is_refused_and_its_neighbour_is_not(
     assert message.startswith(where)
     assert why in message
     check(legal)
+
+
+# The main thread's room, as its limit changes.
+
+MIB = 1024 * KIB
+LARGE, SMALL = Setrlimit(stack=64 * MIB), Setrlimit(stack=1 * MIB)
+LARGE_ON_A_THREAD = Thread(LARGE)
+
+
+@pytest.mark.parametrize(
+    ("illegal", "left", "legal"),
+    [
+        # It may go deeper where the limit is raised, and as deep as memory is kept free for it.
+        (Case(C(stack=16 * MIB)), 8 * MIB, Case(LARGE, C(stack=16 * MIB))),
+        (Case(C(stack=16 * MIB), LARGE), 8 * MIB, Case(C(LARGE, C(stack=16 * MIB)))),
+        (Case(C(stack=16 * MIB)), 8 * MIB, Case(LARGE_ON_A_THREAD, C(stack=16 * MIB))),
+        (Case(C(stack=16 * MIB)), 8 * MIB, Case(C(stack=16 * MIB), stack_limit=64 * MIB)),
+        (Case(C(stack=16 * MIB)), 8 * MIB, Case(C(stack=16 * MIB), stack_limit="unlimited")),
+        (
+            Case(Setrlimit(stack=1 << 40), C(stack=MAIN_ROOM)),
+            MAIN_ROOM,
+            Case(Setrlimit(stack=1 << 40), C(stack=MAIN_ROOM - MIB)),
+        ),
+        (Case(C(stack=MAIN_ROOM), stack_limit="unlimited"), MAIN_ROOM, Case(Go(), stack_limit="unlimited")),
+        # It may not where the limit is lowered, but for what is there already.
+        (Case(SMALL, C(stack=4 * MIB)), 1 * MIB, Case(C(stack=4 * MIB), SMALL)),
+        (Case(C(SMALL, Go(), stack=4 * MIB)), 0, Case(C(SMALL, stack=4 * MIB))),
+        (Case(SMALL, C(stack=4 * MIB)), 1 * MIB, Case(C(stack=6 * MIB), SMALL, C(stack=4 * MIB))),
+        (
+            Case(C(C(Go(), stack=600 * KIB), Setrlimit(stack=SMALLEST_LIMIT), times=2)),
+            600 * KIB,
+            Case(C(C(Go(), stack=600 * KIB), Setrlimit(stack=SMALLEST_LIMIT))),
+        ),
+        # What never runs sets nothing, and leaves nothing behind.
+        (
+            Case(Go(C(Go(Panic()), LARGE), recover=True), C(stack=16 * MIB)),
+            8 * MIB,
+            Case(Go(C(LARGE, Go(Panic())), recover=True), C(stack=16 * MIB)),
+        ),
+        (
+            Case(Go(C(Go(Panic()), C(stack=6 * MIB)), recover=True), SMALL, C(stack=4 * MIB)),
+            1 * MIB,
+            Case(Go(C(C(stack=6 * MIB), Go(Panic())), recover=True), SMALL, C(stack=4 * MIB)),
+        ),
+        # Of threads at once the one that sets it last is not known.
+        (
+            Case(Together(Thread(SMALL), LARGE_ON_A_THREAD), C(stack=4 * MIB)),
+            1 * MIB,
+            Case(Together(LARGE_ON_A_THREAD, LARGE_ON_A_THREAD), C(stack=16 * MIB)),
+        ),
+        # A limit is nothing to a thread that has its stack.
+        (Case(LARGE, Thread(C(stack=16 * MIB))), 8 * MIB, Case(SMALL, Thread(C(stack=4 * MIB)))),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_the_main_threads_room_is_what_its_limit_is_by_then(illegal: Case, left: int, legal: Case) -> None:
+    with pytest.raises(IllegalCase, match=r"needs \d+ bytes of stack, \d+ are left") as caught:
+        check(illegal)
+    told = int(str(caught.value).rpartition(", ")[2].split()[0])
+    assert max(0, left - INTERPRETER - 2 * KIB) <= told <= left
+    check(legal)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(LARGE, C(Go(GC()), stack=32 * MIB)),
+        Case(Setrlimit(stack=1 << 40), C(Go(GC()), stack=MAIN_ROOM - MIB)),
+        Case(C(Go(GC()), stack=MAIN_ROOM - MIB), stack_limit="unlimited"),
+        Case(C(stack=6 * MIB), SMALL, C(Go(GC()), stack=4 * MIB)),
+        Case(C(Go(GC()), stack=7 * MIB)),
+    ],
+    ids=str,
+)
+def test_the_room_that_legality_sees_is_there(subject: Subject, case: Case) -> None:
+    check(case)
+    outcome = subject.run(case)
+    assert (outcome.kind.value, outcome.headline) == ("passed", "passed")
+
+
+def test_the_least_stack_of_a_python_thread_is_what_this_python_says() -> None:
+    # In another process: the size is the process's own setting.
+    tries = "import sys, threading; threading.stack_size(int(sys.argv[1]))"
+    for size, refused in ((SMALLEST_PYTHON_STACK, False), (SMALLEST_PYTHON_STACK - 4 * KIB, True)):
+        done = subprocess.run([sys.executable, "-c", tries, str(size)], capture_output=True, check=False)
+        assert (b"ValueError" in done.stderr) is refused
+
+
+def test_asking_python_leaves_its_setting_as_it_was() -> None:
+    code = "import threading as t; t.stack_size(1 << 20); import golib.case.legality; print(t.stack_size())"
+    assert subprocess.check_output([sys.executable, "-c", code]) == b"1048576\n"
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ Ends are waited for by pidfd, so that nothing here depends on how fast the machi
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
 import re
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,13 +24,14 @@ from types import FrameType
 import pytest
 from broken import Break, breaking
 
-from golib import C, Case, Export, Go, Python, Setrlimit, Signal, Stack, Thread, Together, forkserver
-from golib.calltree import KIB, REGION, REGIONS, Node
-from golib.child import Request
+from golib import C, Case, Export, Go, Python, Setrlimit, Signal, Stack, Thread, Together
+from golib.case.calltree import DEFAULT_STACK, GODEBUGS, KIB, REGION, REGIONS, Node
+from golib.case.script import Phase
 from golib.door import Servers, Subject, fields_of, first_matters, servers
-from golib.forkserver import ForkServer, ServerError, World
-from golib.outcome import Kind
-from golib.trace import Phase
+from golib.judge.outcome import Kind
+from golib.run import forkserver
+from golib.run.child import Request
+from golib.run.forkserver import ForkServer, ServerError, World
 
 SECONDS = 60
 """For the end of a process that has been told to end: only a broken golib needs them."""
@@ -120,7 +123,7 @@ def test_it_imports_only_what_a_fork_can_bear(server: ForkServer) -> None:
     mapped = Path(f"/proc/{server.pid}/maps").read_text()
     assert "site-packages" not in mapped
     done = subprocess.run(
-        [sys.executable, "-S", "-c", "import sys, golib.forkserver; print(*sys.modules)"],
+        [sys.executable, "-S", "-c", "import sys, golib.run.forkserver; print(*sys.modules)"],
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -139,8 +142,9 @@ def test_it_imports_only_what_a_fork_can_bear(server: ForkServer) -> None:
         "threading",  # no thread, but at each fork work that touches a hundred pages
     }
     ours = {name for name in done.stdout.split() if name.startswith("golib.")}
-    names = ("forkserver", "child", "binding", "trace", "calltree", "legality", "script")
-    assert ours == {f"golib.{name}" for name in names}
+    case = {f"golib.case.{name}" for name in ("calltree", "legality", "script")}
+    run = ("binding", "child", "forkserver", "process", "program", "regions", "structs", "trace")
+    assert ours == {"golib.case", "golib.run", *case, *(f"golib.run.{name}" for name in run)}
 
 
 def test_it_is_in_a_session_of_its_own(server: ForkServer) -> None:
@@ -177,18 +181,93 @@ def test_an_unlimited_stack_reaches_the_child(broken: Subject) -> None:
     assert said == f"core 0 stack {resource.RLIM_INFINITY}\n"
 
 
-def test_where_nothing_is_said_the_limit_is_the_parents(broken: Subject) -> None:
-    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
-    assert broken.run(Case(breaking(Break.LIMITS))).stderr == f"core 0 stack {soft}\n"
+@pytest.fixture
+def low_limit() -> Iterator[None]:
+    """As after ``ulimit -Ss 1024``."""
+    servers().close()
+    limits = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (1024 * KIB, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_STACK, limits)
+
+
+@pytest.mark.usefixtures("low_limit")
+def test_where_nothing_is_said_the_limit_is_the_default_whatever_the_shell_has(broken: Subject) -> None:
+    assert broken.run(Case(breaking(Break.LIMITS))).stderr == f"core 0 stack {DEFAULT_STACK}\n"
+
+
+@pytest.mark.usefixtures("low_limit")
+def test_a_deep_case_has_its_room_whatever_the_shell_has(subject: Subject) -> None:
+    assert subject.run(Case(C(Go(), stack=4 * 1024 * KIB))).kind is Kind.PASSED
+
+
+def test_a_limit_and_the_default_that_is_as_large_are_one_world(subject: Subject) -> None:
+    cases = Case(Go()), Case(Go(), stack_limit=DEFAULT_STACK)
+    assert len({World.of(case) for case in cases}) == 1
+
+
+@pytest.mark.parametrize(
+    ("case", "size"),
+    [("Case(Go())", "8192 KiB"), ("Case(Go(), stack_limit='unlimited')", "unlimited")],
+)
+def test_a_hard_limit_that_allows_no_such_stack_is_said_before_anything_is_started(
+    subject: Subject, case: str, size: str
+) -> None:
+    code = f"""\
+import resource
+resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 2 << 20))
+{PARENT}"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, case],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        input=json.dumps(subject.library.to_json()),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"golib.run.forkserver.ServerError: a main thread's stack of {size} cannot be had, because the hard"
+        " limit is 2048 KiB; raise the hard limit (ulimit -Hs, or --ulimit stack=-1 of a container)"
+    )
+    assert "died at its start" not in done.stderr
+
+
+def test_variables_of_a_world_reach_the_server_over_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GORACE", "history_size=1")
+    for world, expected in (
+        (World(), []),
+        (World(variables=(("GORACE", "exitcode=77"),)), ["GORACE=exitcode=77"]),
+    ):
+        server = ForkServer(world)
+        try:
+            environment = Path(f"/proc/{server.pid}/environ").read_text().split("\0")
+        finally:
+            server.close()
+        assert [line for line in environment if line.startswith("GORACE=")] == expected
 
 
 def test_a_limit_that_a_case_has_set_is_not_that_of_the_next(broken: Subject, server: ForkServer) -> None:
-    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
     cases = [Case(breaking(Break.LIMITS)), Case(Setrlimit(stack=1024 * KIB), breaking(Break.LIMITS))]
     ended_ = server.run(request(broken, *cases, cases[0]))
     assert ended_.record.finished == 3
     limits = re.findall(r"stack (-?\d+)$", ended_.stderr, re.MULTILINE)
-    assert limits == [str(soft), str(1024 * KIB), str(soft)]
+    assert limits == [str(DEFAULT_STACK), str(1024 * KIB), str(DEFAULT_STACK)]
+
+
+def test_one_server_serves_every_godebug(subject: Subject) -> None:
+    servers().close()
+    for godebug in GODEBUGS:
+        assert subject.run(Case(Go(), godebug=godebug)).kind is Kind.PASSED
+    assert len(servers()._servers) == 1
+    subject.run(Case(Go(), stack_limit=1 << 20))
+    assert len(servers()._servers) == 2
+
+
+def test_what_one_case_laid_the_next_has_not(subject: Subject) -> None:
+    assert "init golib/bridge" not in subject.run(Case(Go())).stderr
+    assert "init runtime @" in subject.run(Case(Go(), godebug="inittrace=1")).stderr
+    assert "init runtime @" not in subject.run(Case(Go())).stderr
 
 
 def test_godebug_reaches_go(subject: Subject) -> None:
@@ -207,7 +286,7 @@ def test_the_users_settings_for_go_do_not(subject: Subject, monkeypatch: pytest.
         environment = Path(f"/proc/{server.pid}/environ").read_text()
     finally:
         server.close()
-    assert "GODEBUG" not in environment
+    assert "inittrace" not in environment
     assert "GOTRACEBACK" not in environment
 
 
@@ -315,7 +394,7 @@ import json, sys
 from pathlib import Path
 import golib
 from golib import C, Case, Go
-from golib.build import Library
+from golib.toolchains.build import Library
 subject = golib.open(Library.from_json(json.load(sys.stdin)))
 subject.run(golib.parse(sys.argv[1]))
 """
@@ -498,6 +577,25 @@ def test_an_interrupted_start_leaves_no_process(
     pid = interrupted(lambda: ForkServer(World()))
     assert not Path(f"/proc/{pid}").exists()
     assert descriptors("self") == before
+
+
+def test_a_hang_is_looked_at_also_where_its_library_has_been_replaced(
+    broken: Subject, fifo: Fifo, tmp_path: Path
+) -> None:
+    path, same = tmp_path / "libgolib.so", tmp_path / "same.so"
+    for copy in path, same:
+        shutil.copy(broken.library.path, copy)
+
+    def replace() -> None:
+        fifo.pid()
+        same.replace(path)
+
+    servers().close()  # the next one inherits where the fifo is
+    replaced = threading.Thread(target=replace)
+    replaced.start()
+    outcome = Subject(dataclasses.replace(broken.library, path=path)).ended(HANGS, timeout=2.0)
+    replaced.join()
+    assert len(outcome.samples) == forkserver.SAMPLES
 
 
 # What the server itself cannot do.

@@ -15,13 +15,14 @@ import pytest
 from broken import edited, overlay_of
 
 import golib
-from golib import C, Case, Go, Stack, Thread, fuzz, known
-from golib.build import BRIDGE, build
+from golib import C, Case, Go, Stack, Thread, fuzz
 from golib.door import Subject, first_matters
 from golib.fuzz import AGAIN, RETRIES, ROW, Failures, Finding, Fuzzer, Search
-from golib.known import KnownIssue
-from golib.outcome import Kind, Outcome
-from golib.toolchain import Toolchain
+from golib.judge import known
+from golib.judge.known import KnownIssue
+from golib.judge.outcome import Kind, Outcome
+from golib.toolchains.build import BRIDGE, build
+from golib.toolchains.toolchain import Toolchain
 
 PLANNED = 7_100_001
 """Bytes that no honest case asks a C frame to hold: this one follows the plan."""

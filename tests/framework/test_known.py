@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 
-from golib import C, Case, Go, known, legality, model, parse
-from golib.known import End, KnownIssue, KnownIssueError, verdict
-from golib.model import Divergence, Rule
-from golib.outcome import Kind, Outcome, Signature, judge
-from golib.trace import Ended, Event, Phase
+from golib import C, Case, Go, parse
+from golib.case import legality
+from golib.case.script import Phase
+from golib.judge import known, model
+from golib.judge.known import End, KnownIssue, KnownIssueError, verdict
+from golib.judge.model import Divergence, Rule
+from golib.judge.outcome import Kind, Outcome, Signature, judge
+from golib.run.trace import Ended, Event
 
 GOOD = {
     "id": '"go#1"',

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from golib import layout
-from golib.build import Library, build
-from golib.layout import Field, Layout, LayoutError
-from golib.toolchain import Toolchain, resolve
+from golib.toolchains import layout
+from golib.toolchains.build import Library, build
+from golib.toolchains.layout import Field, Layout, LayoutError
+from golib.toolchains.toolchain import Toolchain, resolve
 
 # DWARF 4 and no m.g0StackAccurate; the one on PATH; DWARF 5 and the flag.
 RELEASES = ("1.23.4", "go", "1.27.3")

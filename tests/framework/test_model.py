@@ -26,11 +26,12 @@ from golib import (
     Traceback,
     Wake,
     Yield,
-    legality,
-    model,
 )
-from golib.model import Rule
-from golib.trace import Event, Phase
+from golib.case import legality
+from golib.case.script import Phase
+from golib.judge import model
+from golib.judge.model import Rule
+from golib.run.trace import Event
 
 GUARD = 928
 TOLD = (0x7000_0000, 0x7080_0000)

@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 from pathlib import Path
 
 import pytest
-from broken import FLOOD_LINE, FLOOD_LINES, Break, breaking, edited, overlay_of
+from broken import FLOOD_LINE, FLOOD_LINES, Break, breaking, edited, overlay_of, write_overlay
 
 import golib
-from golib import GC, C, Case, Go, Panic, Stack, Thread
-from golib.build import build
-from golib.door import Subject
-from golib.forkserver import HEAD, SAMPLES, TAIL
-from golib.outcome import FRAMES, Kind, Outcome, judge, judge_row, normalise, wait_status
-from golib.toolchain import Toolchain, resolve
-from golib.trace import CAPACITY, HARNESS_STATUS, OUT_OF_TIME, Ended, Phase, Record
+from golib import GC, C, Case, Go, Grow, Panic, SchedYield, Stack, Thread, Yield
+from golib.case.script import Phase
+from golib.door import Subject, fields_of
+from golib.judge.outcome import (
+    FRAMES,
+    KILLED,
+    RACE,
+    Kind,
+    Outcome,
+    judge,
+    judge_row,
+    normalise,
+    wait_status,
+)
+from golib.run.child import Request
+from golib.run.forkserver import HEAD, SAMPLES, TAIL, ForkServer
+from golib.run.trace import CAPACITY, HARNESS_STATUS, OUT_OF_TIME, Ended, Record
+from golib.toolchains.build import BRIDGE, FLAGS, build
+from golib.toolchains.sanitizers import NOT_JUDGED, RACE_STATUS
+from golib.toolchains.toolchain import Toolchain, resolve
 
 SHORT = 0.3
 """Seconds until a case that will never end is a hang."""
@@ -63,7 +77,7 @@ def test_the_twin_is_honest_until_it_is_told_otherwise(broken: Subject) -> None:
         (Break.EXIT_0, Kind.LOST, "exit status 0 before the case had come to its end", "exit status 0"),
         (Break.EXIT_2, Kind.FATAL, "exit status 2 without a word", "exit status 2"),
         (Break.EXIT_3, Kind.HARNESS, "the child gave up without saying why", "exit status 3"),
-        (Break.KILLED, Kind.SIGNAL, "died by SIGKILL", "SIGKILL"),
+        (Break.KILLED, Kind.HARNESS, KILLED, "SIGKILL"),
         (Break.ABORT, Kind.SIGNAL, "died by SIGABRT", "SIGABRT"),
         (Break.PANIC, Kind.FATAL, "panic: panic", "SIGABRT"),
         (Break.THROW, Kind.FATAL, "fatal error: sync: unlock of unlocked mutex", "SIGABRT"),
@@ -89,10 +103,10 @@ def test_a_segfault_in_c_that_go_has_no_part_in_is_a_signal(broken: Subject) -> 
 
 
 def test_a_segfault_in_c_below_a_go_frame_is_told_in_gos_words(broken: Subject) -> None:
-    # Go reports it, then raises SIGQUIT for its other threads and dies of that.
+    # Go reports it, then raises SIGQUIT for its other threads, and dies of that or of what it raises last.
     outcome = broken_off(broken, Break.SEGFAULT, in_go=True)
     assert (outcome.kind, outcome.headline) == (Kind.FATAL, "SIGSEGV: segmentation violation")
-    assert outcome.ended == "SIGQUIT"
+    assert outcome.ended in ("SIGQUIT", "SIGABRT")
     assert outcome.signature.frames[0] == "runtime.cgocall"
 
 
@@ -205,17 +219,25 @@ def test_a_case_alone_is_all_that_its_child_ran(subject: Subject) -> None:
 
 TOO_BIG = 1 << 46
 """Bytes: more than a process can address beside what it has."""
+MORE_THREADS = (
+    "see how many processes and threads there may be (ulimit -u, the pids limit of a container) and how much"
+    " memory (ulimit -v)"
+)
+MORE_MEMORY = (
+    "see how much memory there is and may be used (free, ulimit -v, the memory limit of a container)"
+)
 
 
 @pytest.mark.parametrize("in_go", [False, True], ids=["from-C", "from-Go"])
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [
-        ("native", "a native thread could not be started: Resource temporarily unavailable"),
-        ("python", "in a Python callback: RuntimeError: can't start new thread"),
+        ("native", f"a native thread could not be started: Resource temporarily unavailable; {MORE_THREADS}"),
+        ("python", f"in a Python callback: RuntimeError: can't start new thread; {MORE_THREADS}"),
         (
             "memory",
-            f"BindingError: no memory for a thread's stack of {TOO_BIG} bytes: Cannot allocate memory",
+            f"BindingError: no memory for a thread's stack of {TOO_BIG} bytes: Cannot allocate memory;"
+            f" {MORE_MEMORY}",
         ),
     ],
 )
@@ -230,6 +252,33 @@ def test_a_thread_that_cannot_be_had_is_our_fault(
         assert "in start" in outcome.stderr
 
 
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "step"),
+    [
+        (100, 100, 1),  # the library itself
+        (400, 400, 1),  # Go's first reservation
+        (850, 1300, 50),  # its heap, its threads, those of the case
+    ],
+)
+def test_too_little_memory_is_our_fault_wherever_it_shows(
+    subject: Subject, first: int, last: int, step: int
+) -> None:
+    case = Case(Go(GC(), Grow(stack=64 * MIB)), Thread(Go(GC())), Thread(Go(GC()), kind="python"))
+    request = Request(str(subject.library.path), fields_of(subject.library), (case,), PLENTY)
+    server = ForkServer(subject.world(case))
+    try:
+        for size in range(first, last + 1, step):
+            resource.prlimit(server.pid, resource.RLIMIT_AS, (size * MIB, resource.RLIM_INFINITY))
+            outcome = subject.judge(case, server.run(request))
+            assert outcome.kind is Kind.HARNESS
+            assert outcome.headline.endswith((MORE_MEMORY, MORE_THREADS))
+    finally:
+        server.close()
+
+
 def test_in_a_row_only_the_case_is_blamed_that_could_not_be_had(subject: Subject) -> None:
     cases = [Case(Go()), Case(Thread(Go(), kind="memory", stack=TOO_BIG)), Case(C(Go()))]
     outcomes = subject.run_in_a_row(cases, PLENTY)
@@ -241,7 +290,7 @@ def test_what_python_swallowed_is_told_also_where_the_whole_row_came_to_its_end(
     first, last = subject.run_in_a_row(cases, PLENTY)
     assert first.kind is Kind.PASSED
     assert (last.kind, last.headline) == (
-        *(Kind.HARNESS, "in a Python callback: RuntimeError: can't start new thread"),
+        *(Kind.HARNESS, f"in a Python callback: RuntimeError: can't start new thread; {MORE_THREADS}"),
     )
     assert last.status == 0
     assert "in start" in last.stderr
@@ -374,6 +423,119 @@ def test_a_release_dies_in_its_own_words(
     assert outcome.signature.frames[-len(frames) :] == frames
 
 
+# Builds with a sanitizer.
+
+RACING = """\
+	done := make(chan struct{})
+	go func() { write(shared); close(done) }()
+	write(shared)
+	<-done
+	runtime.Gosched()
+	return 0
+}
+
+var golibShared int
+
+//go:noinline
+func write(shared *int) { *shared++ }
+"""
+USED_AFTER_FREE = """	volatile char *freed = malloc(16);
+
+	free((void *)freed);
+	freed[3] = 1;
+	golib_record(n, GOLIB_BEFORE);
+	golib_record_did(n, GOLIB_AFTER, sched_yield() == 0);
+"""
+
+
+def with_leaf(folder: Path, source: str, old: str, new: str) -> Path:
+    """An overlay by which that leaf of the bridge goes wrong."""
+    name = edited(BRIDGE / source, old, new, folder)
+    return overlay_of(folder, {str(BRIDGE.resolve() / source): name})
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_clean_case_passes_in_a_build_with_a_sanitizer(
+    go_on_path: Toolchain, testrun_uid: str, flag: str
+) -> None:
+    subject = golib.open(build(go_on_path, flags=(flag,), session=testrun_uid))
+    for case in (
+        Case(Go(C(Go(Panic()), stack=40_000), recover=True), Go(Yield(), GC()), SchedYield()),
+        # What the panic leaves behind on the thread's stack, the next frames lie in.
+        Case(Thread(Go(C(Go(), C(Go(Panic()), stack=512), Go()), recover=True)), Thread(Go(), kind="python")),
+        Case(Stack(Go(GC()), region=-1), Go(Stack(Go()), Yield()), on=("notify",), signals="SIGUSR1"),
+    ):
+        outcome = subject.run(case, PLENTY)
+        # golib-1 after the panics, as in any build; and no word of the sanitizer's.
+        assert outcome.kind in (Kind.PASSED, Kind.DIVERGENCE)
+        assert {key for one in outcome.divergences for key in one.key.split()[:1]} <= {
+            "recovered",
+            "restored",
+        }
+        # Of stacks that are switched it has no red zones to be wrong about.
+        said = [line for line in outcome.stderr.splitlines() if "fully support makecontext" not in line]
+        assert said == []
+    assert NOT_JUDGED[flag]
+
+
+@pytest.mark.parametrize("shared", ["new(int)", "&golibShared"], ids=["heap", "package-variable"])
+def test_a_planted_data_race_is_found(
+    go_on_path: Toolchain, testrun_uid: str, tmp_path: Path, shared: str
+) -> None:
+    old = "func yield(*C.struct_node) uint64 {\n\truntime.Gosched()\n\treturn 0\n}\n"
+    new = f"func yield(*C.struct_node) uint64 {{\n\tshared := {shared}\n{RACING}"
+    overlay = with_leaf(tmp_path, "leaves.go", old, new)
+    case = Case(Go(), C(Go(Yield(), GC())))
+    racing = golib.open(build(go_on_path, overlay=overlay, flags=("-race",), session=testrun_uid))
+    outcome = racing.run(case, PLENTY)
+    assert (outcome.kind, outcome.headline) == (Kind.FATAL, RACE)
+    assert outcome.ended == f"exit status {RACE_STATUS}"
+    assert outcome.signature.frames == ("main.write",)
+    assert "golib/bridge/leaves.go:" in outcome.stderr
+    assert racing.run(case, PLENTY).signature == outcome.signature
+    # It ends there, and the case before it is none the worse.
+    first, last = racing.run_in_a_row([Case(Go()), case], PLENTY)
+    assert (first.kind, last.signature) == (Kind.PASSED, outcome.signature)
+    assert racing.run(Case(Go(GC())), PLENTY).kind is Kind.PASSED
+
+
+def test_a_hang_in_a_library_that_lies_elsewhere_shows_the_same_functions(
+    go_on_path: Toolchain, testrun_uid: str, tmp_path: Path
+) -> None:
+    # A -race library is linked to lie at an address of its own; offsets are from there.
+    racing = golib.open(
+        build(go_on_path, overlay=write_overlay(tmp_path), flags=("-race",), session=testrun_uid)
+    )
+    outcome = broken_off(racing, Break.HANG_IN_GO, in_go=True, timeout=1.0)
+    assert outcome.kind is Kind.HANG
+    assert "\nruntime.stoplockedm(...)\n" in outcome.stderr
+
+
+def test_without_the_flag_the_planted_race_is_not_seen(
+    go_on_path: Toolchain, testrun_uid: str, tmp_path: Path
+) -> None:
+    old = "func yield(*C.struct_node) uint64 {\n\truntime.Gosched()\n\treturn 0\n}\n"
+    overlay = with_leaf(
+        tmp_path,
+        "leaves.go",
+        old,
+        f"func yield(*C.struct_node) uint64 {{\n\tshared := new(int)\n{RACING}",
+    )
+    plain = golib.open(build(go_on_path, overlay=overlay, session=testrun_uid))
+    assert plain.run(Case(Go(Yield())), PLENTY).kind is Kind.PASSED
+
+
+def test_a_planted_use_after_free_is_found(go_on_path: Toolchain, testrun_uid: str, tmp_path: Path) -> None:
+    old = "\tgolib_record(n, GOLIB_BEFORE);\n\tgolib_record_did(n, GOLIB_AFTER, sched_yield() == 0);\n"
+    overlay = with_leaf(tmp_path, "threads.c", old, USED_AFTER_FREE)
+    subject = golib.open(build(go_on_path, overlay=overlay, flags=("-asan",), session=testrun_uid))
+    outcome = subject.run(Case(Go(C(SchedYield()))), PLENTY)
+    assert outcome.kind is Kind.FATAL
+    assert re.match(r"AddressSanitizer: heap-use-after-free on address 0x\w+ at pc", outcome.headline)
+    assert outcome.signature.frames[0] == "golib_leaf_schedyield"
+    assert subject.run(Case(Go(GC())), PLENTY).kind is Kind.PASSED
+
+
 # Evidence without a child: which of several signs decides.
 
 TREE = Case(Go())
@@ -384,6 +546,11 @@ def end(
     status: int, stderr: str = "", *, timed_out: bool = False, finished: int = 0, fault: str = ""
 ) -> Ended:
     return Ended(status, stderr, timed_out, Record((), finished, fault))
+
+
+def block(size: int) -> str:
+    """What the runtime says first when the memory runs out (runtime/malloc.go)."""
+    return f"runtime: out of memory: cannot allocate {size}-byte block (4194304 in use)\n"
 
 
 @pytest.mark.parametrize(
@@ -400,6 +567,48 @@ def end(
         (end(HARNESS_STATUS << 8, "panic: x"), Kind.HARNESS, "the child gave up without saying why"),
         (end(DIED, "panic: x"), Kind.FATAL, "panic: x"),
         (end(DIED), Kind.SIGNAL, "died by SIGABRT"),
+        # Who kills is not Go, but where golib did it after a hang; what Go has said before is Go's.
+        (end(signal.SIGKILL), Kind.HARNESS, KILLED),
+        (end(signal.SIGKILL, finished=1), Kind.HARNESS, KILLED),
+        (end(signal.SIGKILL, "fatal error: x"), Kind.FATAL, "fatal error: x"),
+        (end(signal.SIGKILL, timed_out=True), Kind.HANG, "it did not come to its end in time"),
+        # What the machine could not give.
+        (
+            end(DIED, "runtime/cgo: pthread_create failed: Resource temporarily unavailable\n"),
+            Kind.HARNESS,
+            f"runtime/cgo: pthread_create failed: Resource temporarily unavailable; {MORE_THREADS}",
+        ),
+        (
+            end(
+                2 << 8,
+                "runtime: failed to create new OS thread (have 2 already; errno=11)\nfatal error: newosproc",
+            ),
+            Kind.HARNESS,
+            f"runtime: failed to create new OS thread (have 2 already; errno=11); {MORE_THREADS}",
+        ),
+        (
+            end(DIED, f"{block(4 << 20)}fatal error: out of memory\n"),
+            Kind.HARNESS,
+            f"fatal error: out of memory; {MORE_MEMORY}",
+        ),
+        # Nobody has asked for so much.
+        (
+            end(DIED, f"{block(1 << 46)}fatal error: out of memory\n"),
+            *(Kind.FATAL, "fatal error: out of memory"),
+        ),
+        (
+            end(1 << 8, "==7==ERROR: ThreadSanitizer failed to allocate 0x1f00 (7936) bytes (errno: 12)\n"),
+            Kind.HARNESS,
+            "==7==ERROR: ThreadSanitizer failed to allocate 0x1f00 (7936) bytes (errno: 12); " + MORE_MEMORY,
+        ),
+        # The words of a panic may be any.
+        (end(DIED, "panic: out of memory, he said"), Kind.FATAL, "panic: out of memory, he said"),
+        # A sanitizer's report, and not what Go says of a death that follows.
+        (end(RACE_STATUS << 8, f"{RACE}\nRead at\n"), Kind.FATAL, RACE),
+        (
+            end(DIED, "==1==ERROR: AddressSanitizer: SEGV on x\nSIGABRT: abort\n"),
+            *(Kind.FATAL, "AddressSanitizer: SEGV on x"),
+        ),
         (end(0, "panic: x"), Kind.FATAL, "panic: x"),
         (end(0), Kind.LOST, "exit status 0 before the case had come to its end"),
         (end(0, "panic: x", finished=1), Kind.PASSED, "passed"),

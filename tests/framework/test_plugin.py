@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import re
 import select
 import shlex
@@ -22,8 +23,13 @@ import pytest
 import test_fuzz_search
 from broken import Break, write_overlay
 
-from golib import C, Case, known, parse, plugin
-from golib.toolchain import Toolchain, resolve
+from golib import C, Case, parse
+from golib.door import DEADLINE
+from golib.judge import known
+from golib.options import OPTIONS
+from golib.session import Run as Judged
+from golib.session import official
+from golib.toolchains.toolchain import Toolchain, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,15 +44,15 @@ import pytest
 from golib import C, Go
 
 @pytest.mark.parametrize("depth", [40000], ids=["depth=40000"])
-def test_nested(check, depth):
-    check(Go(C(Go(), C(Go(), stack=depth), Go())), bounds="hidden")
+def test_nested(golib_check, depth):
+    golib_check(Go(C(Go(), C(Go(), stack=depth), Go())), bounds="hidden")
 """
 
 CALLS = """\
 from golib import C, Go
 
-def test_calls(check):
-    check(C(Go(), times=100))
+def test_calls(golib_check):
+    golib_check(C(Go(), times=100))
 """
 
 PLAIN = """\
@@ -57,8 +63,8 @@ def test_nothing_of_go():
 ONE_CALL = """\
 from golib import Go
 
-def test_one_call(check):
-    check(Go())
+def test_one_call(golib_check):
+    golib_check(Go())
 """
 
 
@@ -75,7 +81,8 @@ class Suite:
             if "PYTEST" not in name and name not in ("CI", "BUILD_NUMBER")
         }
         self.python = sys.executable
-        self.write("pytest.ini", "[pytest]\ngolib_required = true\n")
+        # The order of tests is theirs, whatever else is installed.
+        self.write("pytest.ini", "[pytest]\ngolib_required = true\naddopts = -p no:randomly\n")
 
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
@@ -170,10 +177,22 @@ REPLACED = '{"Replace": {"$GOROOT/src/runtime/cgocall.go": "gone.go"}}'
         ("--go-overlay", "no.json", "no.json: is not JSON: "),
         ("--go-overlay", "gone.json", "gone.json: cannot be read: No such file"),
         ("--go-overlay", "replaced.json", "gone.go, to replace $GOROOT/src/runtime/cgocall.go, does not"),
-        ("--case-timeout", "nope", "--case-timeout nope: it is a number of seconds above 0"),
-        ("--case-timeout", "-1", "--case-timeout -1: it is a number of seconds above 0"),
-        ("--case-timeout", "nan", "--case-timeout nan: it is a number of seconds above 0"),
+        ("--golib-timeout", "nope", "--golib-timeout nope: it is a number of seconds above 0"),
+        ("--golib-timeout", "-1", "--golib-timeout -1: it is a number of seconds above 0"),
+        ("--golib-timeout", "nan", "--golib-timeout nan: it is a number of seconds above 0"),
         ("--golib-json", "file/r.json", "--golib-json file/r.json: it can't be written: "),
+        ("--golib-fuzz", "many", "--golib-fuzz many: it is a number from 0"),
+        ("--golib-replay", "nonsense", "--golib-replay: "),
+        (
+            "--go-build",
+            "-msan",
+            "--go-build=-msan: golib cannot judge such a build; it knows --go-build=-race ",
+        ),
+        (
+            "--go-build",
+            "race",
+            "--go-build=race: golib cannot judge such a build; it knows --go-build=-race and",
+        ),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_at_once(
@@ -188,6 +207,52 @@ def test_an_option_that_makes_no_sense_is_refused_at_once(
     assert sentence in run.refused()
     assert not libraries(cache)
     assert "test session starts" not in run.output
+
+
+def test_two_build_flags_are_one_too_many(suite: Suite) -> None:
+    suite.write("test_it.py", ONE_CALL)
+    sentence = suite.run("--go-build=-race", "--go-build=-asan").refused()
+    assert sentence.startswith(
+        "--go-build=-race --go-build=-asan: the go command takes one of them at a time"
+    )
+
+
+RENAMED = {
+    "--fuzz": ("--golib-fuzz", "3"),
+    "--fuzz-seed": ("--golib-fuzz-seed", "3"),
+    "--depths": ("--golib-depths", "3"),
+    "--failures": ("--golib-failures", "folder"),
+    "--replay": ("--golib-replay", "Go()"),
+    "--case-timeout": ("--golib-timeout", "3"),
+    "--no-known-issues": ("--golib-no-known-issues", ""),
+}
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_name_is_refused_naming_the_new_one(suite: Suite, old: str) -> None:
+    suite.write("test_it.py", PLAIN)
+    new, value = RENAMED[old]
+    sentence = f"; golib's option of this name is now {new}"
+    given = f"{old}={value}" if value else old
+    # Where pytest-replay is installed, one of these names is its own.
+    without = "-p", "no:replay"
+    assert suite.run(given, *without).refused() == f"unrecognized arguments: {given}{sentence}"
+    if value:
+        assert suite.run(old, value, *without).refused() == f"unrecognized arguments: {old}{sentence}"
+
+
+def test_an_old_name_may_be_somebody_elses(suite: Suite) -> None:
+    suite.write(
+        "test_it.py", "def test_it(pytestconfig):\n    assert pytestconfig.getoption('fuzz') == '3'\n"
+    )
+    suite.write("conftest.py", "def pytest_addoption(parser):\n    parser.addoption('--fuzz')\n")
+    run = suite.run("--fuzz=3")
+    assert run.status == 0, run.output
+
+
+def test_the_help_names_the_default_time_of_a_case(suite: Suite) -> None:
+    said = " ".join(suite.run("--help").output.split())
+    assert f"before it is a hang (default: {DEADLINE:g})" in said
 
 
 @WORKERS
@@ -237,7 +302,8 @@ def test_without_go_a_suite_of_others_runs(without_go: Suite, workers: str) -> N
     without_go.write("test_it.py", PLAIN)
     run = without_go.run("-n", workers, "-W", "error")
     assert run.status == 0, run.output
-    run.says("1 passed", "golib: no Go: no go command on PATH")
+    run.says("1 passed")
+    assert "golib: " not in run.output
     assert "Go's behaviour" not in run.output
 
 
@@ -300,7 +366,7 @@ def test_two_toolchains_are_two_columns_and_one_document(suite: Suite, go_on_pat
     suite.write("test_deep_calls.py", NESTED)
     suite.write(
         "test_many_calls.py",
-        CALLS + "\nimport pytest\n@pytest.mark.skip\ndef test_skipped(check):\n    pass\n",
+        CALLS + "\nimport pytest\n@pytest.mark.skip\ndef test_skipped(golib_check):\n    pass\n",
     )
     documents = {}
     for workers in "0", "2":
@@ -317,8 +383,10 @@ def test_two_toolchains_are_two_columns_and_one_document(suite: Suite, go_on_pat
         assert sorted(map(json.dumps, suite.lines())) == sorted(map(json.dumps, suite.results()["results"]))
     assert documents["0"] == documents["2"]
     document = documents["0"]
-    assert set(document) == {"schema", "toolchains", "results"}
+    assert set(document) == {"schema", "toolchains", "machine", "results"}
     assert document["schema"] == 1
+    machine = {"libc": " ".join(platform.libc_ver()), "arch": "x86_64", "gil": True}
+    assert document["machine"] == machine | {"python": platform.python_version()}
     assert document["toolchains"] == [
         {"spec": OLD, "version": OLD},
         {"spec": "go", "version": go_on_path.version},
@@ -373,9 +441,52 @@ def test_a_path_after_an_option_does_not_cost_the_suite_its_ini_file(
 
 def test_the_header_says_what_is_judged_and_with_what(suite: Suite, go_on_path: Toolchain) -> None:
     suite.write("test_it.py", ONE_CALL)
+    suite.environment["GOGC"] = "50"
     run = suite.run("--collect-only")
-    run.says(f"golib: {go_on_path.name} ({go_on_path.goroot})", "glibc 2.", "Python 3.")
+    run.says(
+        f"golib: {go_on_path.name} ({go_on_path.goroot})", "glibc 2.", ", x86_64, Python 3.", "the GIL\n"
+    )
+    run.says("golib: GOGC=50 is ignored: ")
     assert "building" not in run.output, "nothing runs, so nothing is needed"
+
+
+@WORKERS
+def test_a_build_flag_is_part_of_the_name(suite: Suite, go_on_path: Toolchain, workers: str) -> None:
+    suite.write("test_it.py", ONE_CALL)
+    run = suite.run("--go-build=-race", "-v", "-n", workers, "--golib-json", "r.json")
+    assert run.status == 0, run.output
+    name = f"{go_on_path.name}-race"
+    run.says(
+        f"test_one_call[{name}]", f"golib: {name} ({go_on_path.goroot})", "golib: not judged with -race: "
+    )
+    assert re.search(rf"^behaviour +{name}$", run.output, re.MULTILINE)
+    document = suite.results()
+    assert document["toolchains"] == [{"spec": "go", "version": go_on_path.version, "build": "-race"}]
+    assert [(row["test"], row["toolchain"]) for row in document["results"]] == [
+        ("test_it.py::test_one_call", name)
+    ]
+
+
+def test_a_failure_names_the_build_and_runs_it_again(twin: Suite, go_on_path: Toolchain) -> None:
+    # Another build would be another case.
+    twin.write("test_it.py", CALLS.replace("C(Go(), times=100)", f"Go(), Go(C(stack={Break.MASK}))"))
+    run = twin.run(*TWIN, "--go-build=-race")
+    assert run.status == 1, run.output
+    run.says(f"{go_on_path.name}-race: divergence: ")
+    [again] = re.findall(r"^run it again: pytest (.*)$", run.output, re.MULTILINE)
+    assert shlex.split(again)[-1] == "--go-build=-race"
+
+
+def test_a_failure_of_a_suite_with_its_own_settings_file_names_it(twin: Suite) -> None:
+    twin.write("test_it.py", CALLS.replace("C(Go(), times=100)", f"Go(), Go(C(stack={Break.MASK}))"))
+    (twin.folder / "pytest.ini").rename(twin.folder / "own.ini")
+    twin.write("pytest.ini", "[pytest]\naddopts = -k nothing\n")
+    run = twin.run(*TWIN, "-c", "own.ini")
+    assert run.status == 1, run.output
+    [again] = re.findall(r"^run it again: pytest (.*)$", run.output, re.MULTILINE)
+    second = twin.run(*shlex.split(again))
+    assert second.status == 1, second.output
+    second.says("sigmask: expected 0, seen 2048")
 
 
 def test_two_workers_build_once(suite: Suite, go_on_path: Toolchain, tmp_path: Path) -> None:
@@ -431,7 +542,7 @@ def test_a_known_issue_is_no_failure_unless_all_are_asked_for(suite: Suite) -> N
     run = suite.run("--go", OLD, "-rx")
     assert run.status == 0, run.output
     run.says("1 xfailed", "go#68587")
-    run = suite.run("--go", OLD, "--no-known-issues")
+    run = suite.run("--go", OLD, "--golib-no-known-issues")
     assert run.status == 1, run.output
     run.says("1 failed")
 
@@ -452,7 +563,8 @@ def test_a_failure_shows_all_that_is_needed_to_go_on(twin: Suite) -> None:
     twin.write(
         "test_it.py",
         "import pytest\nfrom golib import C, Go\n\n@pytest.mark.parametrize('what', ['a b'])\n"
-        f"def test_mask(check, what):\n    check(Go(), Go(C(stack={Break.MASK}), C(stack={Break.FLOOD})))\n",
+        "def test_mask(golib_check, what):\n"
+        f"    golib_check(Go(), Go(C(stack={Break.MASK}), C(stack={Break.FLOOD})))\n",
     )
     run = twin.run(*TWIN)
     assert run.status == 1
@@ -477,7 +589,7 @@ def test_a_failure_shows_all_that_is_needed_to_go_on(twin: Suite) -> None:
 
 def test_a_known_issue_that_was_asked_for_fails_again_when_run_again(suite: Suite) -> None:
     suite.write("test_it.py", CALLS)
-    run = suite.run("--go", OLD, "--no-known-issues")
+    run = suite.run("--go", OLD, "--golib-no-known-issues")
     assert run.status == 1, run.output
     [again] = re.findall(r"^run it again: pytest (.*)$", run.output, re.MULTILINE)
     assert suite.run(*shlex.split(again)).status == 1
@@ -502,7 +614,7 @@ def test_a_hang_ends_when_its_time_is_up(twin: Suite) -> None:
     twin.write(
         "test_it.py", ONE_CALL.replace("Go()", f"C(stack={Break.HANG})").replace("import Go", "import C")
     )
-    run = twin.run(*TWIN, "--case-timeout", "0.5")
+    run = twin.run(*TWIN, "--golib-timeout", "0.5")
     assert run.status == 1
     run.says("hang: it did not come to its end in time")
 
@@ -534,14 +646,14 @@ import os, signal
 from golib import Case, Go, Panic
 from golib.door import servers
 
-def test_illegal(check):
-    check.look(Case(Go(Panic())))
+def test_illegal(golib_check):
+    golib_check.look(Case(Go(Panic())))
 
-def test_server(check):
-    check(Go())
+def test_server(golib_check):
+    golib_check(Go())
     [server] = servers()._servers.values()
     os.kill(server.pid, signal.SIGKILL)
-    check.look(Case(Go()))
+    golib_check.look(Case(Go()))
 """
 
 
@@ -559,8 +671,8 @@ def test_a_flavour_that_cannot_be_built_is_a_sentence(suite: Suite, tmp_path: Pa
     suite.cached_in(tmp_path / "cache")
     suite.write(
         "test_it.py",
-        "import os\nfrom golib import Go\n\ndef test_it(check):\n    check(Go())\n"
-        "    os.environ['CC'] = '/nonexistent/cc'\n    check(Go(), bounds='absent')\n",
+        "import os\nfrom golib import Go\n\ndef test_it(golib_check):\n    golib_check(Go())\n"
+        "    os.environ['CC'] = '/nonexistent/cc'\n    golib_check(Go(), bounds='absent')\n",
     )
     run = suite.run()
     assert run.status == 1
@@ -573,15 +685,15 @@ def test_a_flavour_that_cannot_be_built_is_a_sentence(suite: Suite, tmp_path: Pa
 RARE = """\
 import dataclasses
 import pytest
-from golib import known
-from golib.plugin import Check
+from golib.judge import known
+from golib.session import Check
 
 ISSUE = next(issue for issue in known.shipped() if issue.id == "golib-1")
 
 @pytest.mark.parametrize("rate", [1.0, 0.04])
-def test_rate(bridge, request, rate):
+def test_rate(golib_bridge, request, rate):
     issues = [dataclasses.replace(ISSUE, rate=rate)]
-    Check(bridge, issues, request.node).case(ISSUE.proof)
+    Check(golib_bridge, issues, request.node).case(ISSUE.proof)
 """
 
 
@@ -598,12 +710,12 @@ def test_a_known_issue_that_shows_more_often_than_its_rate_explains_is_a_failure
 # Issues that are gone.
 
 GONE = """\
-def test_gone(check):
-    open("official", "w").write(str(check.official))
-    if check.official:
-        check.gone("golib-1")
+def test_gone(golib_check):
+    open("official", "w").write(str(golib_check.official))
+    if golib_check.official:
+        golib_check.gone("golib-1")
 
-def test_nothing(check):
+def test_nothing(golib_check):
     pass
 """
 
@@ -653,10 +765,13 @@ def test_an_overlay_is_not_what_was_published(suite: Suite) -> None:
 def test_a_release_by_name_is_official_and_a_folder_is_not(
     spec: str, version: str, is_official: bool, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    run = dataclasses.replace(request.config.stash[plugin.STASH], overlay=None)
+    usual = dataclasses.replace(request.config.stash[OPTIONS], flags=())
+    run = Judged(usual, toolchains=[], unavailable=[], overlay=None, replay=[])
     chosen = Toolchain(spec, version, tmp_path)
-    assert plugin.official(run, chosen) is is_official
-    assert not plugin.official(dataclasses.replace(run, overlay=tmp_path / "overlay.json"), chosen)
+    assert official(run, chosen) is is_official
+    assert not official(dataclasses.replace(run, overlay=tmp_path / "overlay.json"), chosen)
+    race = dataclasses.replace(usual, flags=("-race",))
+    assert not official(dataclasses.replace(run, options=race), chosen)
 
 
 # Replay.
@@ -687,7 +802,7 @@ def test_a_case_is_replayed_wherever_pytest_stands(
 ) -> None:
     elsewhere.write("case.json", json.dumps({"case": parse(DIES).to_json()}))
     run = elsewhere.run(
-        *("--replay", PASSES, "--replay", "case.json", "--go", "go", "--go", "1.27.4"),
+        *("--golib-replay", PASSES, "--golib-replay", "case.json", "--go", "go", "--go", "1.27.4"),
         *("-n", workers, "--golib-json", "r.json"),
     )
     assert run.status == 0, run.output
@@ -713,12 +828,12 @@ def test_a_case_is_replayed_wherever_pytest_stands(
 
 @WORKERS
 def test_a_replay_that_fails_says_how_to_run_it_again(elsewhere: Suite, workers: str) -> None:
-    arguments = ["--replay", DIES, "--no-known-issues", "--go", "1.27.4", "-n", workers]
+    arguments = ["--golib-replay", DIES, "--golib-no-known-issues", "--go", "1.27.4", "-n", workers]
     run = elsewhere.run(*arguments)
     assert run.status == 1, run.output
     run.says("1 failed", "replay[go1.27.4-0]: failed\nsignature: fatal: fatal error: morestack on g0 in ")
     [again] = re.findall(r"^run it again: pytest (.*)$", run.output, re.MULTILINE)
-    assert shlex.split(again) == [f"--replay={DIES}", "--go=1.27.4", "--no-known-issues"]
+    assert shlex.split(again) == [f"--golib-replay={DIES}", "--go=1.27.4", "--golib-no-known-issues"]
     second = elsewhere.run(*shlex.split(again))
     assert second.status == 1, second.output
     second.says("replay[go1.27.4-0]: failed")
@@ -726,7 +841,7 @@ def test_a_replay_that_fails_says_how_to_run_it_again(elsewhere: Suite, workers:
 
 def test_a_suite_of_ours_runs_the_replay_alone(suite: Suite) -> None:
     suite.write("test_it.py", ONE_CALL)
-    run = suite.run("--replay", PASSES, "test_it.py")
+    run = suite.run("--golib-replay", PASSES, "test_it.py")
     assert run.status == 0, run.output
     run.says("1 passed", "replayed")
     assert "test_it.py" not in run.output
@@ -734,14 +849,14 @@ def test_a_suite_of_ours_runs_the_replay_alone(suite: Suite) -> None:
 
 def test_a_replay_without_a_go_is_refused(without_go: Suite) -> None:
     without_go.write("pytest.ini", "[pytest]\n")
-    assert "no go command on PATH" in without_go.run("--replay", PASSES).refused()
+    assert "no go command on PATH" in without_go.run("--golib-replay", PASSES).refused()
 
 
 # The fuzzer.
 
 SHARD = """\
-def test_search(fuzz, shard):
-    fuzz(shard)
+def test_search(_golib_fuzz, _golib_shard):
+    _golib_fuzz(_golib_shard)
 """
 
 
@@ -758,7 +873,7 @@ def test_what_the_fuzzer_saw_once_is_a_failure_with_a_case_and_a_rate(suite: Sui
     (folder / "a.json").write_text(json.dumps(kept))
     (folder / "b.json").write_text("half a")
     run = suite.run(
-        *(f"--go-overlay={overlay}", f"--failures={folder}", "--fuzz=1", "-n", workers),
+        *(f"--go-overlay={overlay}", f"--golib-failures={folder}", "--golib-fuzz=1", "-n", workers),
         f"test_it.py::test_search[{name}-shard=0]",
     )
     assert run.status == 1, run.output
@@ -769,7 +884,7 @@ def test_what_the_fuzzer_saw_once_is_a_failure_with_a_case_and_a_rate(suite: Sui
     assert 0 < found["rate"] < 0.02
     assert found["ran"]["trees"][0] == planned.to_json()["trees"][0]
     [again] = re.findall(r"^run it again: pytest (.*)$", run.output, re.MULTILINE)
-    assert shlex.split(again)[0] == f"--replay={path}"
+    assert shlex.split(again)[0] == f"--golib-replay={path}"
     # What was kept before and cannot be read is one line, and no failure.
     [line] = re.findall(r"^golib: .*b\.json.*$", run.output, re.MULTILINE)
     assert line.startswith(f"golib: {folder / 'b.json'} is passed over, it holds no case any more: Expecting")
@@ -784,7 +899,7 @@ def test_an_interrupted_run_keeps_its_verdicts(suite: Suite, name: str) -> None:
     suite.write(
         "test_it.py",
         ONE_CALL
-        + f"\nimport os, select\ndef test_stays(check):\n    os.write({writing}, b'here')\n"
+        + f"\nimport os, select\ndef test_stays(golib_check):\n    os.write({writing}, b'here')\n"
         + "    select.select([], [], [])\n",
     )
     process = suite.start("--golib-json", "r.json", pass_fds=(writing,))
@@ -808,7 +923,7 @@ KILLER = f"""\
 import os, signal, threading
 from golib import C, Go
 
-def test_dies(check):
+def test_dies(golib_check):
     def kill():
         child = int(open("fifo").read())  # comes when the case hangs; pytest-timeout bounds the wait
         status = open(f"/proc/{{child}}/status").read()
@@ -816,13 +931,13 @@ def test_dies(check):
         open("pids", "w").write(f"{{child}} {{server}} {{os.getpid()}}")
         os.kill(os.getpid(), signal.SIGKILL)
     threading.Thread(target=kill, daemon=True).start()
-    check(Go(C(stack={Break.TELL_AND_HANG})))
+    golib_check(Go(C(stack={Break.TELL_AND_HANG})))
 
-def test_lives(check):
-    check(Go())
+def test_lives(golib_check):
+    golib_check(Go())
 
-def test_lives_too(check):
-    check(Go(C(Go())))
+def test_lives_too(golib_check):
+    golib_check(Go(C(Go())))
 """
 
 

@@ -14,11 +14,13 @@ import pytest
 from broken import Break, breaking
 
 from golib import C, Case, Go
+from golib.case.script import Phase
 from golib.door import Subject
-from golib.known import Verdict
-from golib.model import Divergence, Rule
-from golib.outcome import Kind, Outcome, signature_of
-from golib.report import (
+from golib.judge.known import Verdict
+from golib.judge.model import Divergence, Rule
+from golib.judge.outcome import Kind, Outcome, signature_of
+from golib.run.trace import Event
+from golib.show.report import (
     CROSSINGS,
     ROWS,
     STDERR_LINES,
@@ -32,7 +34,6 @@ from golib.report import (
     table,
     write_atomically,
 )
-from golib.trace import Event, Phase
 
 CASE = Case(Go(C(Go())))
 
@@ -246,7 +247,7 @@ ROWS_OF_TWO = [row("b", "x", "passed"), row("a", "x", "failed")]
 
 def test_results_are_lines_while_running_and_a_document_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "new" / "r.json"
-    results = Results(path, [{"spec": "go", "version": "1.26.8"}])
+    results = Results(path, {"toolchains": [{"spec": "go", "version": "1.26.8"}]})
     lines = Results.lines_path(path)
     assert lines.name == "r.json.lines"
     for number, one in enumerate(ROWS_OF_TWO, 1):
@@ -265,7 +266,7 @@ def test_results_are_lines_while_running_and_a_document_at_the_end(tmp_path: Pat
 
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    results = Results(None, [])
+    results = Results(None, {})
     results.add(ROWS_OF_TWO[0])
     results.finish()
     assert results.rows == ROWS_OF_TWO[:1]
@@ -275,7 +276,7 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
 def test_an_earlier_runs_lines_are_gone_when_a_run_begins(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     for one in ROWS_OF_TWO:
-        results = Results(path, [])
+        results = Results(path, {})
         results.add(one)
         results.finish()
     assert json.loads(Results.lines_path(path).read_text()) == ROWS_OF_TWO[1]
@@ -284,7 +285,7 @@ def test_an_earlier_runs_lines_are_gone_when_a_run_begins(tmp_path: Path) -> Non
 def test_a_full_disk_is_noted_and_costs_no_row(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     Results.lines_path(path).symlink_to("/dev/full")
-    results = Results(path, [])
+    results = Results(path, {})
     for one in ROWS_OF_TWO:
         results.add(one)
     results.finish()
@@ -295,7 +296,7 @@ def test_a_full_disk_is_noted_and_costs_no_row(tmp_path: Path) -> None:
 LIMITED = f"""\
 import resource, signal, sys
 from pathlib import Path
-from golib.report import write_atomically
+from golib.show.report import write_atomically
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, {resource.RLIM_INFINITY}))
 write_atomically(Path(sys.argv[1]), "new " * 10_000)

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import golib
-from golib import calltree, fuzz, legality, model, strategies
-from golib.build import FLAVOURS, build
-from golib.calltree import Case, IllegalCase, Node
+from golib import fuzz
+from golib.case import calltree, legality, strategies
+from golib.case.calltree import Case, IllegalCase, Node
 from golib.door import flavour
+from golib.judge import model
+from golib.toolchains.build import FLAVOURS, build
 
 
 @cache
@@ -40,7 +42,7 @@ def legal_pairs() -> set[tuple[str, str]]:
     made: dict[str, Node] = {name: kind() for name, kind in calltree.NODES.items()}
     made["Export"] = calltree.Export(name="GoEmpty")
     made["Together"] = calltree.Together(calltree.Thread(), calltree.Thread())
-    parents = [kind.__name__ for kind in calltree.FRAMES]
+    parents = [name for name, kind in calltree.NODES.items() if issubclass(kind, calltree.Frame)]
     found = set()
     for child_name, child in made.items():
         trees = [("", child)]
@@ -94,7 +96,9 @@ def test_every_switch_of_the_world_is_drawn():
     assert {case.godebug for case in drawn()} == set(calltree.GODEBUGS)
     assert {case.signals for case in drawn()} == {"", *calltree.SIGNALS}
     assert {case.blocked for case in drawn()} == {"", *calltree.BLOCKABLE}
-    assert {case.stack_limit for case in drawn()} == set(strategies.LIMITS)
+    for field in dataclasses.fields(Case):
+        if values := field.metadata.get("drawn"):
+            assert {getattr(case, field.name) for case in drawn()} == set(values), field.name
     assert {case.bounds for case in drawn()} == {"real", "hidden", "absent"}
     kinds = {
         placed.node.kind
@@ -110,7 +114,7 @@ def test_six_frames_deep_is_drawn():
     for case in drawn():
         above: dict[int, int] = {}
         for placed in case.walk():
-            own = isinstance(placed.node, calltree.FRAMES)
+            own = isinstance(placed.node, calltree.Frame)
             above[placed.number] = own + (above[placed.parent] if placed.parent is not None else 0)
         frames = max(frames, *above.values())
     assert frames >= 6

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from golib import toolchain
-from golib.toolchain import SpecError, Toolchain, Unavailable, check_platform, resolve, version_key
+from golib.toolchains import toolchain
+from golib.toolchains.toolchain import SpecError, Toolchain, Unavailable, check_platform, resolve, version_key
 
 KINDS = "a release (1.23.4, 1.21rc2), a range (1.23, 1.23.x), latest, a GOROOT folder or a go command"
 NETWORK = "check the network and GOPROXY, or name a GOROOT folder"

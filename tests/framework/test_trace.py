@@ -35,11 +35,10 @@ from golib import (
     Wake,
     Yield,
 )
-from golib.build import BRIDGE, build
+from golib.case.script import Phase
 from golib.door import Subject, fields_of
-from golib.outcome import Kind
-from golib.toolchain import Toolchain
-from golib.trace import (
+from golib.judge.outcome import Kind
+from golib.run.trace import (
     CAPACITY,
     FIELDS,
     HEADER,
@@ -49,8 +48,9 @@ from golib.trace import (
     EventStruct,
     HeaderStruct,
     Memory,
-    Phase,
 )
+from golib.toolchains.build import BRIDGE, build
+from golib.toolchains.toolchain import Toolchain
 
 
 @pytest.fixture
@@ -228,11 +228,9 @@ def idle(go_on_path: Toolchain, testrun_uid: str, tmp_path_factory: pytest.TempP
             ("\t\truntime.LockOSThread()\n\t\truntime.Gosched()\n\t\t//", "\t\t//"),
             ("\t\trecord(n, C.GOLIB_DID)\n\t\truntime.UnlockOSThread()\n", "\t\trecord(n, C.GOLIB_DID)\n"),
         ],
-        "frames.c": [
-            ("pthread_kill(pthread_self(), n->argument);", "pthread_kill(pthread_self(), 0);"),
-            ("\tlimit.rlim_cur = n->stack;\n", ""),
-            ("\tif (!gate)\n", "\tif (1)\n"),
-        ],
+        "signals.c": [("pthread_kill(pthread_self(), n->argument);", "pthread_kill(pthread_self(), 0);")],
+        "stacks.c": [("\tlimit.rlim_cur = n->stack;\n", "")],
+        "threads.c": [("\tif (!gate)\n", "\tif (1)\n")],
     }
     for name, edits in sources.items():
         (folder / name).write_text((BRIDGE / name).read_text())

@@ -10,12 +10,13 @@ import pytest
 from broken import BRIDGE, overlay_of
 
 import golib
-from golib import Case, fuzz, known, parse
-from golib.build import build
+from golib import Case, fuzz, parse
 from golib.door import Subject, flavour
-from golib.known import KnownIssue, Verdict, verdict
-from golib.outcome import Kind, Outcome
-from golib.toolchain import Toolchain
+from golib.judge import known
+from golib.judge.known import KnownIssue, Verdict, verdict
+from golib.judge.outcome import Kind, Outcome
+from golib.toolchains.build import build
+from golib.toolchains.toolchain import Toolchain
 
 Edits = dict[str, list[tuple[str, str]]]
 """What is replaced in which file, named below $GOROOT/src/runtime or in the bridge."""
@@ -62,7 +63,7 @@ MOVED_IN_UNWINDM: Edits = {
     "cgocall.go": [("\t\tsched := &mp.g0.sched\n", "\t\tsched := &mp.g0.sched\n\t\tmp.g0.stack.lo += 8\n")]
 }
 
-NO_GOEXIT: Edits = {"bridge.go": [("\truntime.Goexit()\n", "")]}
+NO_GOEXIT: Edits = {"leaves.go": [("\truntime.Goexit()\n", "")]}
 
 Changed = Callable[[Edits, Case], Subject]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from golib import GC, C, Go, Setrlimit, Stack
-from golib.calltree import ESTIMATE_ABOVE, ESTIMATE_BELOW, KIB
-from golib.trace import Phase
+from golib.case.calltree import ESTIMATE_ABOVE, ESTIMATE_BELOW, KIB
+from golib.case.script import Phase
 
 SLOT = 16
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from golib import GC, C, Go, Python, Stack
-from golib.calltree import REGIONS
-from golib.trace import Phase
+from golib.case.calltree import REGIONS
+from golib.case.script import Phase
 
 
 @pytest.fixture(params=[-2, -1, 1, 2], ids=lambda region: f"region={region}")

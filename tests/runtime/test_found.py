@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from golib import known
+from golib.judge import known
 
 CONTROLS = [
     *(

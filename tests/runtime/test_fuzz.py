@@ -1,4 +1,4 @@
-"""No legal call tree breaks Go, in any world: the fuzzer (``--fuzz N``, ``--fuzz-seed S``)."""
+"""No legal call tree breaks Go, in any world: the fuzzer (``--golib-fuzz N``, ``--golib-fuzz-seed S``)."""
 
 from __future__ import annotations
 

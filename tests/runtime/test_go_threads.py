@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from golib import GC, C, Go, Panic, Python, Stack, Thread, Together
-from golib.trace import Phase
+from golib.case.script import Phase
 
 
 def test_callbacks_below_a_goroutine(check, depth, bounds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from golib import known
+from golib.judge import known
 
 ISSUES = known.shipped()
 

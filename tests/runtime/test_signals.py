@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from golib import C, Go, Panic, Signal, Stack, Thread, Together
-from golib.calltree import SIGNALS
+from golib.case.calltree import SIGNALS
 
 
 @pytest.fixture(params=sorted(SIGNALS))

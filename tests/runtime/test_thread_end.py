@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from golib import GC, C, Go, Stack, Thread, Together
-from golib.calltree import KIB
-from golib.model import LONG_RUN
-from golib.trace import Phase
+from golib.case.calltree import KIB
+from golib.case.script import Phase
+from golib.judge.model import LONG_RUN
 
 
 def test_the_m_of_a_finished_thread_has_no_bounds(check, bounds):

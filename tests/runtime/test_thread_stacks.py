@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from golib import GC, C, Go, Grow, Python, Traceback
-from golib.calltree import ESTIMATE_BELOW, KIB
-from golib.legality import GO_FRAME, PYTHON_FRAME, RESERVE
-from golib.trace import Phase
+from golib.case.calltree import ESTIMATE_BELOW, KIB
+from golib.case.legality import GO_FRAME, PYTHON_FRAME, RESERVE
+from golib.case.script import Phase
 
 SIZES = [48 * KIB, 64 * KIB, 72 * KIB, 128 * KIB, 256 * KIB, 1 << 20, 8 << 20, 64 << 20]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from golib import GC, Block, C, Go, Grow, LockThread, Panic, Python, Stack, Thread, Together, Wake, Yield
-from golib.calltree import GODEBUGS, SWITCHES
+from golib.case.calltree import GODEBUGS, SWITCHES
 
 NESTED = Go(GC(), C(Go(Block(), Wake(), C(Go(Grow(stack=100_000)), stack=40_000)), stack=8_000), Yield())
 

@@ -1,4 +1,4 @@
-"""ELF -> names of functions: what the threads of a hung child were doing, in words."""
+"""ELF -> names: of functions, for what the threads of a hung child were doing, and of libraries needed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from golib.toolchains.layout import load_address
+
 ELSEWHERE = "?"
 """A program counter that lies in none of the library's functions."""
+
+
+def needed(path: Path) -> list[str]:
+    """The shared libraries that a library asks for, as it names them."""
+    with path.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".dynamic")
+        tags = section.iter_tags("DT_NEEDED") if isinstance(section, DynamicSection) else ()
+        return [tag.needed for tag in tags]  # type: ignore[attr-defined]
 
 
 class Symbols:
@@ -19,11 +30,12 @@ class Symbols:
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
-            table = ELFFile(file).get_section_by_name(".symtab")
+            elf = ELFFile(file)
+            table, base = elf.get_section_by_name(".symtab"), load_address(elf)
             found = []
             if isinstance(table, SymbolTableSection):
                 found = [
-                    (symbol["st_value"], symbol["st_size"], symbol.name)
+                    (symbol["st_value"] - base, symbol["st_size"], symbol.name)
                     for symbol in table.iter_symbols()
                     if symbol["st_info"]["type"] == "STT_FUNC"
                 ]

@@ -2,7 +2,7 @@
 
 Libraries are kept below the cache folder: GOLIB_CACHE, else the user's cache folder for golib.
 
-    libraries/<name>-<flavour>-<key>/    one per toolchain, package, flavour and contents of the overlay
+    libraries/<name>-<flavour>-<key>/    one per toolchain, package, flavour, flags, contents of the overlay
         lock                             held while building
         libgolib-<digest>.so  .json      a library under the digest of its content, and its layout
         session-<id>                     the digest that this session has built or found current
@@ -24,11 +24,12 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,16 +37,19 @@ from typing import Any
 import filelock
 import platformdirs
 
-from golib import layout
-from golib.layout import Layout, LayoutError
-from golib.toolchain import Toolchain
+from golib.toolchains import layout, symbols
+from golib.toolchains.layout import Layout, LayoutError
+from golib.toolchains.toolchain import ANSWER_SECONDS, Toolchain, c_compiler
 
-BRIDGE = Path(__file__).parent / "bridge"
+BRIDGE = Path(__file__).parent.parent / "bridge"
 """golib's own Go package, which every case runs in."""
 
 FLAVOURS = ("real", "absent")
 """real: the runtime as it is. absent: it gets the #else of x_cgo_getstackbound's #if, which is meant for
 C libraries without pthread_getattr_np; on glibc nothing else compiles those lines."""
+
+FLAGS = ("-race", "-asan")
+"""What a build may be given: at most one of them, for the go command takes no two."""
 
 BUILD_SECONDS = 600
 """For one go build: 5 to 10 s when nothing is cached, and many times that on a loaded machine."""
@@ -57,7 +61,17 @@ KEEP_DAYS = 7
 """Libraries and stamps that no session has used for so long are removed: far longer than any run."""
 
 # The bridge defines __wrap_pthread_getattr_np, which counts the questions and can hide the answers.
-_BRIDGE_FLAGS = ("-ldflags=-extldflags=-Wl,--wrap=pthread_getattr_np",)
+_BRIDGE_LINK = ("--wrap=pthread_getattr_np",)
+
+# The loader maps a library where it was linked to lie, if that is free.  ThreadSanitizer knows Go's code and
+# variables below 0xe000000000 only (compiler-rt, tsan_platform.h, "Go on linux/x86_64"): where the loader
+# chooses, it says "failed to allocate" and ends the process, or with the old memory layout (setarch -L) finds
+# the race and has no report of it ("failed to restore address").  Go's heap begins at 0xc000000000.
+_RACE_LINK = ("-Ttext-segment=0x7000000000",)
+
+# A panic leaves C frames behind without a word to the sanitizer, which then takes the red zones round their
+# variables for those of whoever uses that memory next: see golib.toolchains.sanitizers.NOT_JUDGED.
+_NO_RED_ZONES = "--param=asan-stack=0"
 
 # Of the go command's output in a message, characters; the first errors are the telling ones.
 _OUTPUT_LIMIT = 4000
@@ -71,12 +85,52 @@ _STACK_BOUND = re.compile(r"^x_cgo_getstackbound\(.*?^}", re.MULTILINE | re.DOTA
 _GLIBC_BRANCH = re.compile(r"^(#\s*(?:el)?if\b.*?)defined\(__GLIBC__\)", re.MULTILINE)
 
 
+# What these builds have instead of the user's own.
+_OWN = {
+    "GOTOOLCHAIN": "local",
+    "GOFLAGS": "-buildvcs=false",
+    "GO111MODULE": "on",
+    "GOWORK": "off",
+    "GOOS": "linux",
+    "GOARCH": "amd64",
+    "CGO_ENABLED": "1",
+}
+
+_NAMES_IT = "--go names the toolchain"
+_IN_ITS_WORLD = "a case has its own, by {}= in its world"
+_AS_GO_HAS_IT = "a case runs with Go's default"
+_SANITIZERS_OWN = "golib gives a process of a {} library what it needs"
+# Variables of the user's that do not reach a build or a case, and what does instead.
+_DROPPED = {
+    "GOFLAGS": "golib builds with its own flags, and --go-build names others",
+    "GOROOT": _NAMES_IT,
+    "GOTOOLCHAIN": _NAMES_IT,
+    "GO111MODULE": "golib builds a module of its own",
+    "GOWORK": "golib builds a module of its own",
+    "GOOS": "golib builds for Linux",
+    "GOARCH": "golib builds for amd64",
+    "GODEBUG": _IN_ITS_WORLD.format("godebug"),
+    "GOMAXPROCS": _IN_ITS_WORLD.format("gomaxprocs"),
+    "GOGC": _AS_GO_HAS_IT,
+    "GOMEMLIMIT": _AS_GO_HAS_IT,
+    "GOTRACEBACK": _AS_GO_HAS_IT,
+    "GORACE": _SANITIZERS_OWN.format("-race"),
+    "ASAN_OPTIONS": _SANITIZERS_OWN.format("-asan"),
+}
+# Those that make another library, and are the user's to choose.
+_HONOURED = ("GOEXPERIMENT", "GOAMD64", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_LDFLAGS")
+
+
 class BuildError(Exception):
     """A library cannot be built: one sentence, then what the go command said."""
 
 
 class OverlayError(BuildError):
     """The user's overlay cannot be used: one sentence."""
+
+
+class FlagError(BuildError):
+    """These build flags cannot be had: one sentence."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +141,10 @@ class Library:
     path: Path
     layout: Layout
     flavour: str
+    flags: tuple[str, ...] = ()
+    """Build flags beside golib's own: of ``FLAGS``."""
+    preload: str = ""
+    """What LD_PRELOAD must name in a process that is to load it, or nothing."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -94,12 +152,21 @@ class Library:
             "path": str(self.path),
             "layout": self.layout.to_json(),
             "flavour": self.flavour,
+            "flags": list(self.flags),
+            "preload": self.preload,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Library:
         toolchain = Toolchain.from_json(data["toolchain"])
-        return cls(toolchain, Path(data["path"]), Layout.from_json(data["layout"]), data["flavour"])
+        return cls(
+            toolchain,
+            Path(data["path"]),
+            Layout.from_json(data["layout"]),
+            data["flavour"],
+            tuple(data["flags"]),
+            data["preload"],
+        )
 
 
 def build(
@@ -107,6 +174,7 @@ def build(
     *,
     flavour: str = "real",
     overlay: Path | None = None,
+    flags: tuple[str, ...] = (),
     package: Path = BRIDGE,
     session: str | None = None,
     progress: Callable[[str], None] = lambda message: None,
@@ -114,27 +182,29 @@ def build(
     """The package as that toolchain builds it, with DWARF, from the cache where nothing has changed.
 
     overlay is Go's own overlay file (`go help build`), whose replacements are relative to its folder and
-    whose keys may begin with $GOROOT. session is an id shared by processes that see the same sources:
-    only the first of them runs the go command. progress gets a line before a build begins.
+    whose keys may begin with $GOROOT. flags are build flags, of ``FLAGS``. session is an id shared by
+    processes that see the same sources: only the first of them runs the go command. progress gets a line
+    before a build begins.
 
-    Raises BuildError, OverlayError when it is the overlay's fault.
+    Raises BuildError, OverlayError when it is the overlay's fault, FlagError when it is that of the flags.
     """
     if flavour not in FLAVOURS:
         raise ValueError(f"flavour {flavour!r} is none of {', '.join(FLAVOURS)}")
+    check_flags(flags)
     package = package.resolve()
     replacements = _replacements(toolchain, flavour, overlay)
     cache = _cache()
-    entry = cache / "libraries" / _entry_name(toolchain, flavour, replacements, package)
+    entry = cache / "libraries" / _entry_name(toolchain, flavour, flags, replacements, package)
     try:
         entry.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(entry / "lock", timeout=LOCK_SECONDS):
             stamp = entry / f"session-{session}"
             digest = _stamped(entry, stamp) if session is not None else None
             if digest is None:
-                progress(f"building {package.name} with {toolchain.name} ({flavour})")
+                progress(f"building {package.name} with {' '.join((toolchain.name, *flags))} ({flavour})")
                 _sweep(entry)
                 with tempfile.TemporaryDirectory(prefix="build-", dir=entry) as folder:
-                    digest = _build(toolchain, replacements, package, cache, entry, Path(folder))
+                    digest = _build(toolchain, flags, replacements, package, cache, entry, Path(folder))
                     if session is not None:
                         _write(stamp, digest, Path(folder))
             path, description = _paths(entry, digest)
@@ -146,12 +216,58 @@ def build(
         raise BuildError(
             f"the cache {entry} cannot be used: {error}; set GOLIB_CACHE to another folder"
         ) from error
-    return Library(toolchain, path, described, flavour)
+    preload = _sanitizer(path) if "-asan" in flags else ""
+    return Library(toolchain, path, described, flavour, flags, preload)
 
 
 def check_overlay(path: Path) -> None:
     """Raises OverlayError unless path is an overlay that `build` can use, with any toolchain."""
     _read_overlay(path)
+
+
+def ignored(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable of the user's that would change a Go build or a Go process: those that
+    golib drops, saying what holds instead, then those that it passes on to the build."""
+    found = {name: environ[name] for name in (*_DROPPED, *_HONOURED) if environ.get(name)}
+    return [
+        f"{name}={value} is ignored: {_DROPPED[name]}"
+        if name in _DROPPED
+        else f"{name}={value} is honoured: the libraries are built with it"
+        for name, value in found.items()
+        if _OWN.get(name) != value
+    ]
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Raises FlagError unless ``build`` takes these flags."""
+    for flag in flags:
+        if flag not in FLAGS:
+            raise FlagError(f"build flag {flag!r}: golib builds with {' or '.join(FLAGS)}; name one of these")
+    if len(flags) > 1:
+        raise FlagError(f"build flags {' '.join(flags)}: the go command takes one of them; name one")
+
+
+def _sanitizer(library: Path) -> str:
+    """The file of the sanitizer's runtime, which must be the first of all that a process loads.
+
+    The C compiler knows it (GCC's manual, -print-file-name), where it is not among the loader's own.
+    """
+    wanted = [name for name in symbols.needed(library) if name.startswith(("libasan.", "libclang_rt.asan"))]
+    compiler = c_compiler()
+    if not wanted:
+        raise FlagError(
+            f"build flag -asan: {compiler} has linked its runtime into the library, where a Python process"
+            " cannot use it; set CC to a gcc that has libasan.so"
+        )
+    answer = subprocess.run(
+        [*shlex.split(compiler), f"-print-file-name={wanted[0]}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=ANSWER_SECONDS,
+        check=False,
+    )
+    return answer.stdout.strip() or wanted[0]
 
 
 def _cache() -> Path:
@@ -160,15 +276,20 @@ def _cache() -> Path:
 
 
 def _entry_name(
-    toolchain: Toolchain, flavour: str, replacements: Mapping[str, bytes | None], package: Path
+    toolchain: Toolchain,
+    flavour: str,
+    flags: tuple[str, ...],
+    replacements: Mapping[str, bytes | None],
+    package: Path,
 ) -> str:
     contents = {
         path: hashlib.sha256(text).hexdigest() if text is not None else None
         for path, text in replacements.items()
     }
     facts = [layout.FORMAT, toolchain.version, str(toolchain.goroot), flavour, contents, str(package)]
+    facts += flags
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    return f"{toolchain.name}-{flavour}-{key}"
+    return f"{toolchain.name}-{flavour}{''.join(flags)}-{key}"
 
 
 def _paths(entry: Path, digest: str) -> tuple[Path, Path]:
@@ -185,6 +306,7 @@ def _stamped(entry: Path, stamp: Path) -> str | None:
 
 def _build(
     toolchain: Toolchain,
+    flags: tuple[str, ...],
     replacements: Mapping[str, bytes | None],
     package: Path,
     cache: Path,
@@ -193,16 +315,17 @@ def _build(
 ) -> str:
     """Builds in folder, moves the library and its layout into the entry, gives its digest."""
     product = folder / "libgolib.so"
-    command = [str(toolchain.go), "build", "-buildmode=c-shared", "-trimpath", "-o", str(product)]
-    if package == BRIDGE.resolve():
-        command += _BRIDGE_FLAGS
+    command = [str(toolchain.go), "build", "-buildmode=c-shared", "-trimpath", *flags, "-o", str(product)]
+    link = [*(_BRIDGE_LINK if package == BRIDGE.resolve() else ()), *(_RACE_LINK if "-race" in flags else ())]
+    if link:
+        command.append(f"-ldflags=-extldflags=-Wl,{','.join(link)}")
     if replacements:
         command.append(f"-overlay={_write_overlay(replacements, entry / 'overlay', folder)}")
     try:
         done = subprocess.run(
             [*command, "."],
             cwd=package,
-            env=_environment(cache),
+            env=_environment(cache, flags),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -234,20 +357,14 @@ def _build(
     return digest
 
 
-def _environment(cache: Path) -> dict[str, str]:
+def _environment(cache: Path, flags: tuple[str, ...]) -> dict[str, str]:
     """The user's own, but for what would build something else or elsewhere."""
-    inherited = {name: value for name, value in os.environ.items() if name != "GOROOT"}
-    return inherited | {
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-buildvcs=false",
-        "GO111MODULE": "on",
-        "GOWORK": "off",
-        "GOOS": "linux",
-        "GOARCH": "amd64",
-        "CGO_ENABLED": "1",
-        # Fetched toolchains lie below the user's GOMODCACHE, where an overlay may replace nothing.
-        "GOMODCACHE": str(cache / "modules"),
-    }
+    environment = {name: value for name, value in os.environ.items() if name != "GOROOT"} | _OWN
+    # Fetched toolchains lie below the user's GOMODCACHE, where an overlay may replace nothing.
+    environment["GOMODCACHE"] = str(cache / "modules")
+    if "-asan" in flags:
+        environment["CGO_CFLAGS"] = f"{environment.get('CGO_CFLAGS', '-g -O2')} {_NO_RED_ZONES}"
+    return environment
 
 
 def _bounded(output: str) -> str:

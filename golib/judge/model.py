@@ -32,10 +32,10 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import zip_longest
 
-from golib import calltree
-from golib.calltree import Case, Node
-from golib.script import Step, ThreadScript, script
-from golib.trace import Event, Phase
+from golib.case import calltree
+from golib.case.calltree import Case, Node
+from golib.case.script import Phase, Step, ThreadScript, script
+from golib.run.trace import Event
 
 DEFAULT_STACK_GUARD = 928
 """runtime.stackGuard in bytes, for a library whose DWARF does not have it (runtime/stack.go)."""
@@ -44,8 +44,6 @@ NEEDM_REACH = 512
 generous, and far below a page)."""
 LONG_RUN = 100
 """Rounds after which a count that drifts by one a round shows, whatever else the runtime does meanwhile."""
-LEAST_TRACEBACK = 64
-"""Bytes: a traceback of one goroutine has a headline and a frame at least."""
 
 
 class Rule(Enum):
@@ -557,44 +555,33 @@ def _settled(at: At) -> Compared:
         yield "without_p, too many" if new > old else "without_p, too few", old, new, Rule.CROSSING
 
 
-# What each Go leaf leaves.
+# What a leaf leaves.
+
+COUNTERS = {"collections": 32, "stops": 8}
+"""Fields that count, and their bits."""
 
 
-def _collected(at: At) -> Compared:
-    if at.last is not None and "collections" in at.values and "collections" in at.last.values:
-        new = (at.values["collections"] - at.last.values["collections"]) % (1 << 32)
-        yield "collections", Range(least=1), new, Rule.DID
+def _seen(at: At) -> Compared:
+    """The leaf has left what its class says."""
+    for name, least in at.step.node.seen:
+        wanted = Range(least=getattr(at.step.node, least) if isinstance(least, str) else least)
+        if name == "did":
+            yield name, wanted, at.event.did, Rule.DID
+        elif at.last is not None and name in at.values and name in at.last.values:
+            grown = (at.values[name] - at.last.values[name]) % (1 << COUNTERS[name])
+            yield name, wanted, grown, Rule.DID
 
 
-def _stopped(at: At) -> Compared:
-    """The goroutine has stopped running, and has gone on."""
-    if at.last is not None and "stops" in at.values and "stops" in at.last.values:
-        yield "stops", Range(least=1), (at.values["stops"] - at.last.values["stops"]) % (1 << 8), Rule.DID
-
-
-def _grown(at: At) -> Compared:
-    assert isinstance(at.step.node, calltree.Grow)
-    yield "did", Range(least=at.step.node.stack), at.event.did, Rule.DID
-
-
-def _told(at: At) -> Compared:
-    yield "did", Range(least=LEAST_TRACEBACK), at.event.did, Rule.DID
-
-
-def _blocked(at: At) -> Compared:
-    yield "did", Range(least=1), at.event.did, Rule.DID
-    yield from _stopped(at)
-
-
-def _woken(at: At) -> Compared:
-    yield "did", Range(least=1), at.event.did, Rule.DID
+def _did_in_c(at: At) -> Compared:
+    """A leaf of C's has changed nothing that a callback may not change either."""
+    assert at.before is not None
+    yield from _given_back(at, at.before, Rule.STEADY)
 
 
 def _locked(at: At) -> Compared:
     """The goroutine of a thread that Go made is locked to it already."""
     if "lockedExt" in at.values:
         yield "lockedExt", 1 + (not at.extra), at.values["lockedExt"], Rule.DID
-    yield from _stopped(at)
 
 
 _RuleFunction = Callable[[At], Compared]
@@ -615,13 +602,7 @@ RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
     (calltree.Thread, Phase.ENDED): (_ended,),
     (calltree.Signal, Phase.AFTER): (_signalled,),
     (calltree.Setrlimit, Phase.AFTER): (_limited,),
-    (calltree.GC, Phase.DID): (_collected,),
-    (calltree.Yield, Phase.DID): (_stopped,),
-    (calltree.Traceback, Phase.DID): (_told,),
-    (calltree.Grow, Phase.DID): (_grown,),
     (calltree.LockThread, Phase.DID): (_locked,),
-    (calltree.Block, Phase.DID): (_blocked,),
-    (calltree.Wake, Phase.DID): (_woken,),
 }
 """The rules of a step, by its node's kind and its phase: beside ``EVERY_STEP``."""
 
@@ -633,7 +614,12 @@ def rules_of(step: Step) -> tuple[_RuleFunction, ...]:
     if step.in_go and step.phase in (Phase.BEFORE, Phase.AFTER):
         # What stands below a Go frame, seen from that frame.
         return (*EVERY_STEP, _called_and_returned) if step.phase is Phase.AFTER else EVERY_STEP
-    return EVERY_STEP + RULES.get((type(step.node), step.phase), ())
+    own = RULES.get((type(step.node), step.phase), ())
+    if isinstance(step.node, calltree.CLeaf) and step.phase is Phase.AFTER:
+        own = (_seen, *(own or (_did_in_c,)))
+    if step.phase is Phase.DID:
+        own = (_seen, *own)
+    return EVERY_STEP + own
 
 
 class _Judge:

@@ -2,9 +2,9 @@
 
 A server is a clean process with one thread that never loads Go.  For each request it forks a child,
 drains the child's stderr, watches the clock, and reports how the child ended.  There is one server
-beside each pytest process for each exec-time world (GODEBUG, RLIMIT_STACK: Go and the kernel read
-them at exec), started when first needed.  When the pytest process goes, by whatever death, the
-server reads end-of-file, kills the child it is watching, and goes too.
+beside each pytest process for each exec-time world (RLIMIT_STACK, what is preloaded: the
+kernel and the loader read them at exec), started when first needed.  When the pytest process goes, by
+whatever death, the server reads end-of-file, kills the child it is watching, and goes too.
 
 Requests are numbered, and an answer has the number of its request: where an exception has come between
 the two, the late answer is never taken for that of the next request.
@@ -28,7 +28,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from golib import binding, calltree, child, trace
+from golib.case import calltree
+from golib.run import binding, child, process, trace
+from golib.run.regions import reserve_regions
 
 SAMPLES = 5
 """How often a hung child is looked at: once shows where it is, several times whether it moves."""
@@ -43,8 +45,9 @@ PATIENCE = 5.0
 ATTEMPTS = 5
 """Starts of a server until the kernel leaves room above the main thread's stack."""
 
-# Settings of the user's that would change what a Go process does.
-_GO_SETTINGS = ("GODEBUG", "GOTRACEBACK", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GOLIB_WORLD", "GOLIB_TRACE")
+GO_SETTINGS = ("GODEBUG", "GOTRACEBACK", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GORACE", "ASAN_OPTIONS")
+"""Settings of the user's that would change what a Go process does: none of them reaches it."""
+_OURS = ("GOLIB_WORLD", "GOLIB_TRACE")
 
 
 class ServerError(Exception):
@@ -55,22 +58,45 @@ class ServerError(Exception):
 class World:
     """What only exec can change."""
 
-    godebug: str = ""
-    stack_limit: int | str | None = None
+    stack_limit: int | str = calltree.DEFAULT_STACK
+    """The main thread's soft RLIMIT_STACK, bytes or ``UNLIMITED``: never what the user's shell has."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """What the environment holds beside the user's own."""
 
     @classmethod
-    def of(cls, case: calltree.Case) -> World:
-        return cls(case.godebug, case.stack_limit)
+    def of(cls, case: calltree.Case, variables: tuple[tuple[str, str], ...] = ()) -> World:
+        """The case's, with what its library needs."""
+        limit = calltree.DEFAULT_STACK if case.stack_limit is None else case.stack_limit
+        return cls(limit, variables)
+
+    @property
+    def limit(self) -> int:
+        """The soft RLIMIT_STACK as setrlimit takes it."""
+        return resource.RLIM_INFINITY if self.stack_limit == calltree.UNLIMITED else int(self.stack_limit)
+
+
+def check_stack_limit(world: World | None = None) -> None:
+    """Raises ServerError where this process may not give a case the stack that its world asks for."""
+    wanted = (world or World()).limit
+    _, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if hard != resource.RLIM_INFINITY and not 0 <= wanted <= hard:
+        size = calltree.UNLIMITED if wanted == resource.RLIM_INFINITY else f"{wanted // calltree.KIB} KiB"
+        raise ServerError(
+            f"a main thread's stack of {size} cannot be had, because the hard limit is {hard // calltree.KIB}"
+            f" KiB; raise the hard limit (ulimit -Hs, or --ulimit stack=-1 of a container)"
+        )
 
 
 class ForkServer:
     """The server of one world, seen from the process that uses it."""
 
     def __init__(self, world: World) -> None:
+        """Raises ServerError, saying what is to be done where that is known."""
         # Here: it loads threading, which the servers do without, see child.
         import subprocess
 
         self.world = world
+        check_stack_limit(world)
         for attempt in range(ATTEMPTS):
             memfd = os.memfd_create("golib-trace")
             os.ftruncate(memfd, trace.SIZE)
@@ -80,7 +106,7 @@ class ForkServer:
                 self._process = subprocess.Popen(
                     _command(world, theirs.fileno(), memfd),
                     pass_fds=(theirs.fileno(), memfd),
-                    env=_environment(world),
+                    env=_environment() | dict(world.variables),
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
                 )
@@ -138,7 +164,7 @@ class ForkServer:
         pidfd = os.pidfd_open(self.pid)
         try:
             if not select.select([pidfd], [], [], PATIENCE)[0]:
-                self._process.kill()  # the kernel kills its child then: binding.die_with_parent
+                self._process.kill()  # the kernel kills its child then: process.die_with_parent
         finally:
             os.close(pidfd)
         self._process.wait()
@@ -146,18 +172,17 @@ class ForkServer:
 
 
 def _command(world: World, socket_fd: int, memfd: int) -> list[str]:
-    limit = "" if world.stack_limit is None else str(world.stack_limit)
     # -S: no site-packages, so that the process stays small and quick to fork.
-    return [sys.executable, "-S", "-m", "golib.forkserver", str(socket_fd), str(memfd), limit]
+    server = [sys.executable, "-S", "-m", "golib.run.forkserver"]
+    return [*server, str(socket_fd), str(memfd), str(world.limit)]
 
 
-def _environment(world: World) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _GO_SETTINGS}
-    environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+def _environment() -> dict[str, str]:
+    """With room for what a case lays over it, see ``process.lay``."""
+    environment = {name: value for name, value in os.environ.items() if name not in GO_SETTINGS + _OURS}
+    environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    if world.godebug:
-        environment["GODEBUG"] = world.godebug
-    return environment
+    return environment | dict.fromkeys(calltree.variables(), " " * process.ROOM)
 
 
 READY = "ready"
@@ -199,12 +224,12 @@ def _exactly(source: socket.socket, size: int) -> bytes | None:
 
 
 def _serve(parent: socket.socket, memfd: int) -> NoReturn:
-    binding.adopt_orphans()
+    process.adopt_orphans()
     memory = trace.Memory(memfd)
     os.close(memfd)
     child.prepare(memory.header)
     try:
-        regions = binding.reserve_regions()
+        regions = reserve_regions()
     except binding.BindingError as error:
         _send(parent, 0, str(error))
         sys.exit(1)
@@ -273,7 +298,7 @@ def _busy(server: int) -> int:
     pid = _fork()
     if pid == 0:
         try:
-            binding.die_with_parent()
+            process.die_with_parent()
             while os.getppid() == server:
                 pass
         finally:
@@ -393,8 +418,10 @@ def _stacks(pid: int, library: str) -> Sample:
     """What each thread of a hung child is doing, where the kernel lets us look."""
     try:
         with open(f"/proc/{pid}/maps") as maps:  # noqa: PTH123
-            base = next(int(line.split("-")[0], 16) for line in maps if line.rstrip().endswith(library))
-        found = binding.stacks(pid, os.waitpid)
+            # Another session may have put the same library anew at that path meanwhile.
+            lines = (line for line in maps if line.rstrip().removesuffix(" (deleted)").endswith(library))
+            base = int(next(lines).split("-")[0], 16)
+        found = process.stacks(pid, os.waitpid)
     except (OSError, StopIteration):
         return ()
     return tuple((tid, tuple(pc - base for pc in counters)) for tid, counters in found)
@@ -423,15 +450,13 @@ def _kill(pid: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """``python -m golib.forkserver SOCKET MEMFD LIMIT``: not for hands."""
-    socket_fd, memfd, limit = int(arguments[0]), int(arguments[1]), arguments[2]
-    if limit:
-        wanted = resource.RLIM_INFINITY if limit == calltree.UNLIMITED else int(limit)
-        soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
-        if soft != wanted:
-            # The kernel lays a process out by the limit it finds at exec.
-            resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
-            os.execv(sys.executable, [sys.executable, "-S", "-m", "golib.forkserver", *arguments])
+    """``python -m golib.run.forkserver SOCKET MEMFD LIMIT``: not for hands."""
+    socket_fd, memfd, limit = map(int, arguments)
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if soft != limit:
+        # The kernel lays a process out by the limit it finds at exec.
+        resource.setrlimit(resource.RLIMIT_STACK, (limit, hard))
+        os.execv(sys.executable, [sys.executable, "-S", "-m", "golib.run.forkserver", *arguments])
     _serve(socket.socket(fileno=socket_fd), memfd)
 
 

@@ -1,8 +1,14 @@
-"""What happens on the stacks, as frozen data: nodes, cases, and which of them are legal.
+"""What happens on the stacks, as frozen data: nodes and cases.
 
 A node's body is positional and runs in order; its properties are keywords.  ``repr`` gives an
 expression that can be pasted into a test, ``to_json`` and ``from_json`` the same as data.
 A frame below a Go frame is one cgocall; below C, Python, Stack or Thread it is a plain call.
+
+A node's class says all that there is to say of its kind, in one place: where it may stand, what its
+properties may be, its function in the bridge, how often it is drawn, and by what it is seen that it did
+its work.  Legality, script, thunks, strategies and model are loops over these.  A new Go leaf is its class
+here and its function in bridge/leaves.go, a new C leaf its class and a function ``golib_leaf_NAME``; a new
+keyword of the world is a field of ``Case``.
 
 Pure: no process, no clock, no Go.
 """
@@ -11,9 +17,37 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
+
+__all__ = [
+    "GC",
+    "Block",
+    "C",
+    "Case",
+    "Export",
+    "Go",
+    "Goexit",
+    "Grow",
+    "IllegalCase",
+    "LockThread",
+    "Node",
+    "Panic",
+    "Python",
+    "Random",
+    "SchedYield",
+    "Setrlimit",
+    "Signal",
+    "Stack",
+    "Thread",
+    "Together",
+    "Traceback",
+    "Wake",
+    "Yield",
+    "parse",
+]
+"""The package's public names (golib/__init__.py)."""
 
 KIB = 1024
 
@@ -27,20 +61,63 @@ REGION = 256 * KIB
 REGIONS = (-4, -3, -2, -1, 1, 2, 3, 4)
 """Foreign stacks: those below zero lie below every thread's stack, the others above the main thread's."""
 DEFAULT_STACK = 8 * 1024 * KIB
-"""Bytes of a thread's stack where nothing else is said, and of the main thread's usual limit."""
+"""Bytes of a thread's stack where nothing else is said, and of the main thread's limit."""
+MAIN_ROOM = 128 * 1024 * KIB
+"""Bytes below the upper end of the main thread's stack that are kept free for it: what it may use of a limit
+that is higher, or that is raised while it runs."""
 
 UNLIMITED = "unlimited"
+
+LEAST_TRACEBACK = 64
+"""Bytes: a traceback of one goroutine has a headline and a frame at least."""
+SMALLEST_LIMIT = 256 * KIB
+"""The least RLIMIT_STACK that CPython starts with (64 KiB does not work)."""
 
 
 class IllegalCase(ValueError):
     """The case says nothing about Go: a correct runtime need not survive it. Says which node, and why."""
 
 
+def number(default: int, least: int, most: int, drawn: tuple[int, ...] = ()) -> Any:
+    """A property that is a whole number from ``least`` to ``most``.  ``drawn``: what a generator takes."""
+    return dataclasses.field(default=default, metadata={"range": (least, most), "drawn": drawn})
+
+
+MOST_BYTES = 1 << 47
+"""A process has so many addresses."""
+
+
+NODES: dict[str, type[Node]] = {}
+"""Every kind of node by its name, in the order of their definition."""
+
+
+class Seen(NamedTuple):
+    """By what it is seen that a leaf did its work."""
+
+    field: str
+    """``did``, the number that its own event carries; or a field of the trace that counts, and must have gone
+    on since the thread's last event."""
+    least: int | str = 1
+    """By so much, or to so much: a number, or the name of the property that says it."""
+
+
 @dataclass(frozen=True, init=False, repr=False)
 class Node:
     """One thing on a stack: a frame that runs its body, or a leaf that does something."""
 
+    stands: ClassVar[tuple[str, ...]] = ("go", "c", "python")
+    """The kinds of frame that it may stand directly below."""
+    weight: ClassVar[int] = 1
+    """How often it is drawn where it may stand."""
+    symbol: ClassVar[str] = ""
+    """Its function in the bridge, where that is C."""
+    seen: ClassVar[tuple[Seen, ...]] = ()
+
     body: tuple[Node, ...] = ()
+
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        if not abstract:
+            NODES[cls.__name__] = cls
 
     def __init__(self, *body: Node) -> None:
         self._set(body=body)
@@ -81,10 +158,33 @@ class Node:
         return data
 
 
+class Frame(Node, abstract=True):
+    """A node that runs its body."""
+
+
+class GoLeaf(Node, abstract=True):
+    """What a Go frame can do; it leaves an event of its own, in Go."""
+
+    stands = ("go",)
+
+
+class CLeaf(Node, abstract=True):
+    """What a C frame can do; it leaves an event before and one after, in C."""
+
+    stands = ("c",)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.symbol = f"golib_leaf_{cls.__name__.lower()}"
+
+
 @dataclass(frozen=True, init=False, repr=False)
-class Go(Node):
+class Go(Frame):
     """A callback into Go. ``recover``: a deferred function recovers what panics below, then runs
     ``deferred`` (which runs without a panic too)."""
+
+    weight = 4
+    symbol = "golib_frame_go"
 
     recover: bool = False
     deferred: tuple[Node, ...] = ()
@@ -97,27 +197,33 @@ class Go(Node):
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class C(Node):
+class C(Frame):
     """A C frame that holds ``stack`` bytes and runs its body ``times`` times (the trace keeps the
     first and the last round)."""
 
-    stack: int = 0
-    times: int = 1
+    weight = 2
+    symbol = "golib_frame_c"
+
+    stack: int = number(0, 0, MOST_BYTES)
+    times: int = number(1, 1, 1 << 32)
 
     def __init__(self, *body: Node, stack: int = 0, times: int = 1) -> None:
         self._set(body=body, stack=stack, times=times)
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Python(Node):
+class Python(Frame):
     """A ctypes callback between native frames; what it calls, it calls through ctypes."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Stack(Node):
+class Stack(Frame):
     """The same thread on foreign stack ``region`` (makecontext): see ``REGIONS``."""
 
-    region: int = 1
+    weight = 2
+    symbol = "golib_frame_stack"
+
+    region: int = number(1, min(REGIONS), max(REGIONS))
 
     def __init__(self, *body: Node, region: int = 1) -> None:
         self._set(body=body, region=region)
@@ -127,14 +233,16 @@ ThreadKind = Literal["native", "python", "memory", "go"]
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Thread(Node):
+class Thread(Frame):
     """A new thread, joined where it stands. ``kind``: native (pthread_create), python
     (threading.Thread), memory (native, on memory of the caller's), go (a goroutine locked to it).
     ``stack`` in bytes, 0 for the kind's default; a thread of Go's takes none, but its goroutine may
     ``recover`` and have ``deferred`` as a Go frame may."""
 
+    symbol = "golib_frame_thread"
+
     kind: ThreadKind = "native"
-    stack: int = 0
+    stack: int = number(0, 0, MOST_BYTES)
     recover: bool = False
     deferred: tuple[Node, ...] = ()
 
@@ -158,71 +266,92 @@ class Thread(Node):
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Together(Node):
+class Together(Frame):
     """Threads that run at once and are joined at the end."""
+
+    symbol = "golib_frame_together"
 
 
 EXPORTS = ("GoF", "callGoWithVariousStackAndGoFrame", "GoEmpty")
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Export(Node):
+class Export(Frame):
     """One of the bridge's plain exports, called by its name: the seed's ``GoF(p)`` and
     ``callGoWithVariousStackAndGoFrame(p)``, and ``GoEmpty``. A body stands where the seed's C
     function ``callGoWithVariousStack`` stood."""
 
+    symbol = "golib_frame_export"
+
     name: str = ""
-    p: int = 0
+    p: int = number(0, 0, 1)
 
     def __init__(self, *body: Node, name: str = "", p: int = 0) -> None:
         self._set(body=body, name=name, p=p)
 
 
-@dataclass(frozen=True, repr=False, init=False)
-class GC(Node):
+class GC(GoLeaf):
     """runtime.GC()."""
 
+    seen = (Seen("collections"),)
 
-@dataclass(frozen=True, repr=False, init=False)
-class Panic(Node):
+
+class Panic(GoLeaf):
     """panic(...)."""
 
+    weight = 4
 
-@dataclass(frozen=True, repr=False, init=False)
-class Yield(Node):
+
+class Yield(GoLeaf):
     """runtime.Gosched()."""
 
+    seen = (Seen("stops"),)
 
-@dataclass(frozen=True, repr=False, init=False)
-class Traceback(Node):
+
+class Traceback(GoLeaf):
     """runtime.Stack of all goroutines."""
 
+    seen = (Seen("did", LEAST_TRACEBACK),)
 
-@dataclass(frozen=True, repr=False, init=False)
-class LockThread(Node):
+
+class LockThread(GoLeaf):
     """runtime.LockOSThread and UnlockOSThread, with a Gosched between."""
 
+    seen = (Seen("stops"),)
 
-@dataclass(frozen=True, repr=False, init=False)
-class Block(Node):
+
+class Block(GoLeaf):
     """Waits for a channel that another goroutine closes: the thread is handed back and parked."""
 
+    seen = (Seen("did"), Seen("stops"))
 
-@dataclass(frozen=True, repr=False, init=False)
-class Wake(Node):
+
+class Wake(GoLeaf):
     """Unlocks a mutex that another goroutine waits for."""
 
+    seen = (Seen("did"),)
 
-@dataclass(frozen=True, repr=False, init=False)
-class Goexit(Node):
+
+class Random(GoLeaf):
+    """Reads 64 bytes from crypto/rand: a system call, or the vDSO's getrandom on the goroutine's thread."""
+
+    seen = (Seen("did", 64),)
+
+
+class Goexit(GoLeaf):
     """runtime.Goexit(): ends the goroutine of a thread that Go made, C frames and all."""
 
+    weight = 4
+
 
 @dataclass(frozen=True, repr=False, init=False)
-class Grow(Node):
+class Grow(GoLeaf):
     """Uses ``stack`` bytes of goroutine stack, so that it must move."""
 
-    stack: int = 64 * KIB
+    seen = (Seen("did", "stack"),)
+
+    # A goroutine's stack may have 1 GB (runtime/debug.SetMaxStack), and growing doubles it.
+    stack: int = number(64 * KIB, 1, 512 * KIB * KIB, drawn=(4 * KIB, 64 * KIB, 300 * KIB))
 
     def __init__(self, *, stack: int = 64 * KIB) -> None:
         self._set(body=(), stack=stack)
@@ -239,7 +368,7 @@ NEEDS = {"SIGUSR1": "notify", "SIGPROF": "cpuprofile"}
 
 
 @dataclass(frozen=True, repr=False, init=False)
-class Signal(Node):
+class Signal(CLeaf):
     """A signal that C sends to its own thread; it is delivered before the call returns."""
 
     name: str = "SIGUSR1"
@@ -248,23 +377,23 @@ class Signal(Node):
         self._set(body=(), name=name)
 
 
+class SchedYield(CLeaf):
+    """sched_yield(2): C gives the processor to another thread."""
+
+    seen = (Seen("did"),)
+
+
 @dataclass(frozen=True, repr=False, init=False)
-class Setrlimit(Node):
+class Setrlimit(CLeaf):
     """C sets the soft RLIMIT_STACK to ``stack`` bytes."""
 
-    stack: int = DEFAULT_STACK
+    # A main thread whose limit is lower than what it has used could not grow.
+    stack: int = number(
+        DEFAULT_STACK, SMALLEST_LIMIT, MOST_BYTES, drawn=(8192 * KIB, 64 * 1024 * KIB, 1024 * KIB)
+    )
 
     def __init__(self, *, stack: int = DEFAULT_STACK) -> None:
         self._set(body=(), stack=stack)
-
-
-FRAMES: tuple[type[Node], ...] = (Go, C, Python, Stack, Thread, Together, Export)
-GO_LEAVES: tuple[type[Node], ...] = (
-    *(GC, Panic, Yield, Traceback, Grow),
-    *(LockThread, Block, Wake, Goexit),
-)
-C_LEAVES: tuple[type[Node], ...] = (Signal, Setrlimit)
-NODES = {kind.__name__: kind for kind in FRAMES + GO_LEAVES + C_LEAVES}
 
 
 def from_json(data: Mapping[str, Any]) -> Node:
@@ -308,7 +437,35 @@ def parse(text: str) -> Case:
     return case if isinstance(case, Case) else Case(case)
 
 
+SWITCHES = {
+    "notify": "os/signal.Notify for the signals that a Signal leaf sends",
+    "trace": "the execution trace (runtime/trace)",
+    "cpuprofile": "the CPU profile (runtime/pprof)",
+    "blockprofile": "the block profile, every event",
+    "mutexprofile": "the mutex profile, every event",
+    "memprofile": "the memory profile, every allocation",
+}
+"""What a process may have turned on, and what each does."""
+
+GODEBUGS = (
+    *("", "gcstoptheworld=1", "clobberfree=1", "gccheckmark=1", "asyncpreemptoff=1"),
+    *("tracebackancestors=8", "gcshrinkstackoff=1"),
+)
+"""Settings of GODEBUG (documentation of package runtime, "Environment Variables") that the fuzzer gives a
+process."""
+
 Bounds = Literal["real", "hidden", "absent"]
+
+
+def keyword(
+    default: Any, rule: str, allows: Callable[[Any], bool], drawn: tuple[Any, ...] = (), env: str = ""
+) -> Any:
+    """A keyword of the world.  ``rule``: what it is, for who gave another; ``drawn``: what a generator takes,
+    the usual first; ``env``: the variable by which a Go process is told, before it loads Go.  Cases of
+    different worlds share no row."""
+    return dataclasses.field(
+        default=default, metadata={"rule": rule, "allows": allows, "drawn": drawn, "env": env}
+    )
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -317,8 +474,10 @@ class Case:
 
     bounds: ``real``; ``hidden`` (pthread_getattr_np gives nothing); ``absent`` (a build in which the
     runtime's own fallback for platforms without that call is compiled).
-    stack_limit: the main thread's RLIMIT_STACK, in bytes or ``"unlimited"``; None leaves it.
+    stack_limit: the main thread's RLIMIT_STACK, in bytes or ``"unlimited"``; None is ``DEFAULT_STACK``,
+    whatever the user's shell has.
     godebug: the value of GODEBUG when the process starts.
+    gomaxprocs: how many P's the runtime has (GOMAXPROCS); 0 for as many as there are processors.
     on: what the process has turned on before the first call: see ``SWITCHES``.
     signals: one of ``SIGNALS``, which another thread sends to every thread of the tree all the time.
     blocked: one of ``BLOCKABLE``, which C has blocked on the main thread, after Go's init; the threads of
@@ -326,12 +485,43 @@ class Case:
     """
 
     trees: tuple[Node, ...]
-    bounds: Bounds = "real"
-    stack_limit: int | str | None = None
-    godebug: str = ""
-    on: tuple[str, ...] = ()
-    signals: str = ""
-    blocked: str = ""
+    bounds: Bounds = keyword(
+        "real", "it is one of real, hidden, absent", lambda value: value in ("real", "hidden", "absent")
+    )
+    stack_limit: int | str | None = keyword(
+        None,
+        f"bytes from {SMALLEST_LIMIT} (CPython needs them) to {MOST_BYTES}, or {UNLIMITED!r}",
+        lambda value: (
+            value in (None, UNLIMITED) or (type(value) is int and SMALLEST_LIMIT <= value <= MOST_BYTES)
+        ),
+        drawn=(None, None, None, 1024 * KIB, SMALLEST_LIMIT, UNLIMITED),
+    )
+    godebug: str = keyword(
+        "",
+        "it is text of at most 64 bytes",
+        lambda value: isinstance(value, str) and len(value.encode()) <= 64,
+        drawn=GODEBUGS,
+        env="GODEBUG",
+    )
+    gomaxprocs: int = keyword(
+        0,
+        "it is a number from 1 to 1024, or 0 for as many as there are processors",
+        lambda value: type(value) is int and 0 <= value <= 1024,
+        drawn=(0, 0, 1, 3),
+        env="GOMAXPROCS",
+    )
+    on: tuple[str, ...] = keyword(
+        (),
+        f"a process can have turned on {', '.join(SWITCHES)}",
+        lambda value: all(switch in SWITCHES for switch in value),
+    )
+    signals: str = keyword("", f"it is one of {', '.join(SIGNALS)}", lambda value: value in ("", *SIGNALS))
+    blocked: str = keyword(
+        "",
+        f"it is one of {', '.join(BLOCKABLE)}",
+        lambda value: value in ("", *BLOCKABLE),
+        drawn=("", "", "", *BLOCKABLE),
+    )
 
     def __init__(
         self,
@@ -339,6 +529,7 @@ class Case:
         bounds: Bounds = "real",
         stack_limit: int | str | None = None,
         godebug: str = "",
+        gomaxprocs: int = 0,
         on: tuple[str, ...] = (),
         signals: str = "",
         blocked: str = "",
@@ -348,6 +539,7 @@ class Case:
             ("bounds", bounds),
             ("stack_limit", stack_limit),
             ("godebug", godebug),
+            ("gomaxprocs", gomaxprocs),
             ("on", tuple(on)),
             ("signals", signals),
             ("blocked", blocked),
@@ -405,6 +597,15 @@ class Case:
             raise IllegalCase(f"this is no case: {error}") from None
 
 
+def variables(case: Case | None = None) -> dict[str, str]:
+    """What the world says by the environment: each variable, and its value in that case if it has one."""
+    return {
+        field.metadata["env"]: str(getattr(case, field.name) or "") if case else ""
+        for field in dataclasses.fields(Case)
+        if field.metadata.get("env")
+    }
+
+
 @dataclass(frozen=True)
 class Placed:
     """A node where it stands: its number in the trace, its parent's, and its path (``0.1.2``)."""
@@ -414,21 +615,3 @@ class Placed:
     parent: int | None
     path: str
     depth: int
-
-
-SWITCHES = {
-    "notify": "os/signal.Notify for the signals that a Signal leaf sends",
-    "trace": "the execution trace (runtime/trace)",
-    "cpuprofile": "the CPU profile (runtime/pprof)",
-    "blockprofile": "the block profile, every event",
-    "mutexprofile": "the mutex profile, every event",
-    "memprofile": "the memory profile, every allocation",
-}
-"""What a process may have turned on, and what each does."""
-
-GODEBUGS = (
-    *("", "gcstoptheworld=1", "clobberfree=1", "gccheckmark=1", "asyncpreemptoff=1"),
-    *("tracebackancestors=8", "gcshrinkstackoff=1"),
-)
-"""Settings of GODEBUG (documentation of package runtime, "Environment Variables") that the fuzzer gives a
-process."""

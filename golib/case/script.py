@@ -15,27 +15,37 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from functools import lru_cache
 
-from golib.calltree import (
-    GO_LEAVES,
+from golib.case.calltree import (
     C,
     Case,
+    CLeaf,
     Export,
     Go,
     Goexit,
+    GoLeaf,
     Node,
     Panic,
     Placed,
     Python,
-    Setrlimit,
-    Signal,
     Stack,
     Thread,
     Together,
 )
-from golib.trace import Phase
+
+
+class Phase(IntEnum):
+    """Where in a crossing an event was taken."""
+
+    BEFORE = 0  # the caller, about to cross
+    ENTERED = 1  # the callee, first thing
+    LEAVING = 2  # the callee, last thing
+    RECOVERED = 3  # a Go frame's deferred function, after its recover
+    AFTER = 4  # the caller, again
+    ENDED = 5  # who joined a native thread looks at the M it had
+    DID = 6  # a Go leaf, when its work is done
 
 
 class End(Enum):
@@ -202,7 +212,7 @@ class _Walker:
         node = placed.node
         if isinstance(node, Panic | Goexit):
             return
-        if isinstance(node, GO_LEAVES):
+        if isinstance(node, GoLeaf):
             yield self._step(placed, Phase.DID, in_go=True)
             return
         if not in_go:
@@ -230,7 +240,7 @@ class _Walker:
                 yield from self._stack(placed, placed.node)
             case Export():
                 yield from self._export(placed, placed.node)
-            case Signal() | Setrlimit():
+            case CLeaf():
                 before = self._step(placed, Phase.BEFORE)
                 yield before
                 yield self._step(placed, Phase.AFTER, before=before)

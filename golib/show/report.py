@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from golib.calltree import Case
-from golib.known import Verdict
-from golib.model import Divergence, show
-from golib.outcome import Kind, Outcome
-from golib.trace import Event
+from golib.case.calltree import Case
+from golib.judge.known import Verdict
+from golib.judge.model import Divergence, show
+from golib.judge.outcome import Kind, Outcome
+from golib.run.trace import Event
 
 ROWS = 40
 """Events that a failure shows: those around the offending one, or the last."""
@@ -140,10 +140,11 @@ class Results:
     """The results of a run: kept, and written line by line beside the JSON file while running, so that
     an interrupted run keeps its verdicts."""
 
-    def __init__(self, path: Path | None, toolchains: Sequence[Mapping[str, str]]) -> None:
+    def __init__(self, path: Path | None, about: Mapping[str, object]) -> None:
+        """``about``: what else the document says of the run, by its keys."""
         self.path = path
         self.rows: list[dict[str, Any]] = []
-        self._toolchains = list(toolchains)
+        self._about = dict(about)
         self._lines: TextIO | None = None
         self.trouble = ""
         """Why not everything could be written."""
@@ -180,7 +181,7 @@ class Results:
         self._lines = None
         document = {
             "schema": SCHEMA,
-            "toolchains": self._toolchains,
+            **self._about,
             "results": sorted(self.rows, key=lambda row: (row["test"], row["toolchain"])),
         }
         with self._troubled():

@@ -127,12 +127,17 @@ def read(path: Path) -> Layout:
                     raise LayoutError(f"{path}: its DWARF does not describe {name}; is it a Go library?")
                 # DW_OP_addr and the address: all that Go's linker says of a global variable.
                 location = bytes(variable.attributes["DW_AT_location"].value[1:])
-                addresses.append(int.from_bytes(location, "little"))
+                addresses.append(int.from_bytes(location, "little") - load_address(elf))
     except OSError as error:
         raise LayoutError(f"{path}: cannot be read: {error.strerror}") from error
     except (ELFError, DWARFError) as error:
         raise LayoutError(f"{path}: not a readable ELF file: {error}") from error
     return Layout(MappingProxyType(fields), stack_guard, *addresses)
+
+
+def load_address(elf: ELFFile) -> int:
+    """Where the linker has placed a library: what addresses in it are relative to, 0 as a rule."""
+    return min((int(segment["p_vaddr"]) for segment in elf.iter_segments("PT_LOAD")), default=0)
 
 
 def _find(dwarf: Any, name: str, tag: str) -> Any | None:

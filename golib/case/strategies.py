@@ -17,8 +17,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from golib import calltree, legality
-from golib.calltree import KIB, Case, Node, ThreadKind
+from golib.case import calltree, legality
+from golib.case.calltree import KIB, Case, Frame, Node, ThreadKind
 
 MAX_DEPTH = 7
 """Nodes from the top of a tree to its deepest leaf; six frames deep, and a leaf."""
@@ -32,15 +32,18 @@ MAX_NODES = 24
 DEPTHS = (0, 16, 512, 1 * KIB, 8 * KIB, 31 * KIB, 32 * KIB, 33 * KIB, 40_000, 100_000)
 TIMES = (1, 1, 1, 1, 2, 3, 20)
 STACKS = (0, 1024 * KIB, 256 * KIB, 128 * KIB, 64 * KIB, 16 * 1024 * KIB)
-GROWTH = (4 * KIB, 64 * KIB, 300 * KIB)
-LIMITS = (None, None, None, 1024 * KIB, 256 * KIB, calltree.UNLIMITED)
-NEW_LIMITS = (8192 * KIB, 64 * 1024 * KIB, 1024 * KIB)
 BODY = (1, 1, 1, 2, 2, 0, 3)
 
-# How often each kind is drawn where it may stand.
-_FRAMES = ("Go", "Go", "Go", "Go", "C", "C", "Stack", "Stack", "Python", "Thread", "Together")
-_GO_LEAVES = ("GC", "Yield", "Grow", "Traceback", "LockThread", "Block", "Wake", "Export")
-_C_LEAVES = ("Export", "Signal", "Setrlimit")
+
+def _weighted(frame: str) -> tuple[str, ...]:
+    """Kinds that may stand below such a frame, each as often as it is to be drawn: frames first, but an
+    export, which has no body as a rule, among the leaves."""
+    kinds = [kind for kind in calltree.NODES.values() if frame in kind.stands]
+    kinds.sort(key=lambda kind: not issubclass(kind, Frame) or kind is calltree.Export)
+    return tuple(kind.__name__ for kind in kinds for _ in range(kind.weight))
+
+
+_KINDS = {frame: _weighted(frame) for frame in ("go", "c", "python")}
 
 
 @dataclass(frozen=True)
@@ -63,19 +66,25 @@ class _Here:
     @property
     def kinds(self) -> tuple[str, ...]:
         """What may be drawn here."""
-        leaves: tuple[str, ...] = {"go": _GO_LEAVES, "c": _C_LEAVES}.get(self.frame, ("Export",))
-        if self.frame == "go":
-            leaves += ("Panic",) * 4 * self.recovers + ("Goexit",) * 4 * self.exits
+        without = set()
+        if not self.recovers:
+            without.add("Panic")
+        if not self.exits:
+            without.add("Goexit")
         if self.repeated:
-            leaves = tuple(kind for kind in leaves if kind != "GC")
+            without.add("GC")
         if not self.signals:
-            leaves = tuple(kind for kind in leaves if kind != "Signal")
-        if self.depth >= MAX_DEPTH:
-            return leaves
-        without = {"Stack"} if not self.regions else set()
+            without.add("Signal")
+        if not self.regions:
+            without.add("Stack")
         if self.threads >= MAX_THREADS or self.depth + 1 >= MAX_DEPTH:
             without |= {"Thread", "Together"}
-        return tuple(kind for kind in _FRAMES if kind not in without) + leaves
+        if self.depth >= MAX_DEPTH:
+            without |= _BODIES
+        return tuple(kind for kind in _KINDS[self.frame] if kind not in without)
+
+
+_BODIES = {name for name, kind in calltree.NODES.items() if issubclass(kind, Frame)} - {"Export"}
 
 
 def cases(
@@ -87,27 +96,18 @@ def cases(
 
 @st.composite
 def _cases(draw: DrawFn, bounds: tuple[calltree.Bounds, ...], worlds: bool) -> Case:
-    chosen = draw(_one_of(bounds))
+    world: dict[str, Any] = {"bounds": draw(_one_of(bounds))}
     on: tuple[str, ...] = ()
-    stack_limit: int | str | None = None
-    godebug, arriving, blocked = "", "", ""
+    blocked = ""
     if worlds and draw(_one_of((False, False, False, True))):
-        on = tuple(switch for switch in calltree.SWITCHES if draw(st.booleans()))
-        stack_limit = draw(_one_of(LIMITS))
-        godebug = draw(_one_of(calltree.GODEBUGS))
-        blocked = draw(_one_of(("", "", "", *calltree.BLOCKABLE)))
-        arriving = draw(_one_of(("", "", *_deliverable(on, blocked))))
+        world["on"] = on = tuple(switch for switch in calltree.SWITCHES if draw(st.booleans()))
+        for field in dataclasses.fields(Case):
+            if values := field.metadata.get("drawn"):
+                world[field.name] = draw(_one_of(values))
+        blocked = world["blocked"]
+        world["signals"] = draw(_one_of(("", "", *_deliverable(on, blocked))))
     here = _Here("c", signals=_deliverable(on, blocked))
-    trees = _Grower(draw).body(here, (1, 1, 2, 3))
-    case = Case(
-        *trees,
-        bounds=chosen,
-        stack_limit=stack_limit,
-        godebug=godebug,
-        on=on,
-        signals=arriving,
-        blocked=blocked,
-    )
+    case = Case(*_Grower(draw).body(here, (1, 1, 2, 3)), **world)
     try:
         legality.check(case)
     except calltree.IllegalCase:
@@ -168,11 +168,9 @@ class _Grower:
                 return self._export(here)
             case "Signal":
                 return calltree.Signal(name=self._pick(here.signals))
-            case "Setrlimit":
-                return calltree.Setrlimit(stack=self._pick(NEW_LIMITS))
-            case "Grow":
-                return calltree.Grow(stack=self._pick(GROWTH))
-        return calltree.NODES[kind]()
+        of = calltree.NODES[kind]
+        drawn = {field.name: field.metadata.get("drawn") for field in dataclasses.fields(of)}
+        return of(**{name: self._pick(values) for name, values in drawn.items() if values})
 
     def _go(self, here: _Here) -> Node:
         made = self._guarded(here, exits=here.exits)

@@ -152,7 +152,7 @@ def check_platform() -> None:
         )
     if os.environ.get("CGO_ENABLED") == "0":
         raise SpecError("CGO_ENABLED=0 is set, and golib's bridge is cgo code; unset it")
-    compiler = os.environ.get("CC") or _default_compiler()
+    compiler = c_compiler()
     command = shlex.split(compiler)
     if not command or shutil.which(command[0]) is None:
         raise SpecError(
@@ -167,7 +167,10 @@ def _is_glibc() -> bool:
         return False
 
 
-def _default_compiler() -> str:
+def c_compiler() -> str:
+    """The C compiler of cgo as a command, with its arguments: CC, else the choice of the go command."""
+    if given := os.environ.get("CC"):
+        return given
     go = _find_go()
     answer = _run(go, "env", "CC", GOTOOLCHAIN="local") if go else None
     return answer.stdout.strip() if answer and answer.returncode == 0 else "gcc"

@@ -15,24 +15,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from golib.case.script import Phase
+
 CAPACITY = 1 << 17
 """Events a run can leave.  The memory is sparse: only what is written takes pages."""
 HEADER = 4096
 """Bytes before the first event."""
 VALUES = 64
 """Runtime fields an event can carry."""
-
-
-class Phase(IntEnum):
-    """Where in a crossing an event was taken."""
-
-    BEFORE = 0  # the caller, about to cross
-    ENTERED = 1  # the callee, first thing
-    LEAVING = 2  # the callee, last thing
-    RECOVERED = 3  # a Go frame's deferred function, after its recover
-    AFTER = 4  # the caller, again
-    ENDED = 5  # who joined a native thread looks at the M it had
-    DID = 6  # a Go leaf, when its work is done
 
 
 class Base(IntEnum):

@@ -6,47 +6,39 @@ Pure: no process, no clock, no Go.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from _thread import stack_size
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from golib.calltree import (
-    BLOCKABLE,
+from golib.case.calltree import (
     DEFAULT_STACK,
     ESTIMATE_BELOW,
     EXPORTS,
-    FRAMES,
-    GC,
     KIB,
+    MAIN_ROOM,
     NEEDS,
     REGION,
     REGIONS,
     SIGNALS,
-    SWITCHES,
-    UNLIMITED,
-    Block,
     C,
     Case,
     Export,
+    Frame,
     Go,
     Goexit,
-    Grow,
     IllegalCase,
-    LockThread,
     Node,
-    Panic,
     Python,
     Setrlimit,
     Signal,
     Stack,
     Thread,
     Together,
-    Traceback,
-    Wake,
-    Yield,
 )
-from golib.script import End, body_end, end
+from golib.case.script import End, body_end, end
 
 RESERVE = 12 * KIB
 """Bytes that a Go frame may use on its thread's stack below its callback: the runtime's own work on
@@ -60,10 +52,27 @@ PYTHON_FRAME = 8 * KIB
 up to 6 KB on 3.13)."""
 SMALLEST_STACK = 16 * KIB
 """PTHREAD_STACK_MIN on Linux x86-64 (limits.h)."""
-SMALLEST_PYTHON_STACK = 32 * KIB
-"""The least that threading.stack_size takes (its documentation)."""
-SMALLEST_LIMIT = 256 * KIB
-"""The least RLIMIT_STACK that CPython starts with (64 KiB does not work)."""
+INTERPRETER = 64 * KIB
+"""Bytes of the main thread's stack that the interpreter has used when a case begins (traced: 9 to 13 KiB on
+Python 3.11 to 3.13, the environment and the arguments beside it)."""
+
+
+def _smallest_python_stack() -> int:
+    """The least that this Python takes for a thread, as ``threading.stack_size`` says: it tries.  Not from
+    threading itself, which a fork server does without."""
+    before = stack_size()
+    for size in itertools.count(4 * KIB, 4 * KIB):
+        try:
+            stack_size(size)
+        except ValueError:
+            continue
+        stack_size(before)
+        return size
+    raise AssertionError
+
+
+SMALLEST_PYTHON_STACK = _smallest_python_stack()
+"""Bytes; read once, when this module is loaded (32 KiB up to Python 3.13, 52 KiB since)."""
 
 
 class Basis(Enum):
@@ -80,12 +89,39 @@ def _lacks_switch(signal: str, on: tuple[str, ...]) -> str:
     return "" if switch in on else switch
 
 
+class _MainStack:
+    """The main thread's stack, as the case goes on."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        """Bytes to which the soft RLIMIT_STACK lets it grow."""
+        self.grown = 0
+        """Bytes of it that are surely there, whatever the limit becomes."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that may be used of it."""
+        return max(self.grown, min(self.limit, MAIN_ROOM))
+
+
+class _OtherStack:
+    """A thread's or a foreign stack, whose size is what it is made with."""
+
+    grown = 0
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
 @dataclass(frozen=True)
 class _Place:
     """What legality must know of the place where a node stands."""
 
     frame: str  # the kind of frame directly above: "go", "c" or "python"
-    room: int  # bytes of stack left; foreign stacks and threads begin anew
+    stack: _MainStack | _OtherStack
+    used: int  # bytes of it, at most
+    held: int  # bytes of it, at least
+    main: _MainStack  # the main thread's, whose limit any thread may set
     estimated: bool  # whether the runtime must guess this stack's bounds
     on: tuple[str, ...]  # what the process has turned on
     regions: frozenset[int]  # foreign stacks in use
@@ -93,33 +129,19 @@ class _Place:
     go_made: bool = False  # Go made this thread
 
 
-_NUMBERS = {
-    "stack": (0, 1 << 47),
-    "times": (1, 1 << 32),
-    "region": (min(REGIONS), max(REGIONS)),
-    "p": (0, 1),
-}
-"""What a number may be, by the property's name; a process has 1 << 47 addresses."""
-_LEAST = {"Grow": 1, "Setrlimit": SMALLEST_LIMIT}
-_MOST = {"Grow": 512 * KIB * KIB}
-"""Of ``stack``, where it means something else: a goroutine's may have 1 GB (runtime/debug.SetMaxStack), and
-growing doubles it; a main thread whose limit is lower than what it has used could not grow."""
-
-
 def _check_values(node: object, path: str) -> None:
     """Each property is of its type, and within what makes sense."""
     if not isinstance(node, Node):
         raise IllegalCase(f"node {path}, {node!r}: this is no node of a call tree")
     kind = type(node).__name__
-    for name, value in ((field.name, getattr(node, field.name)) for field in dataclasses.fields(node)):
+    for field in dataclasses.fields(node):
+        name, value = field.name, getattr(node, field.name)
         if name in ("body", "deferred"):
             continue
         if name == "recover":
             good, rule = isinstance(value, bool), "is True or False"
-        elif name in _NUMBERS:
-            low, high = _NUMBERS[name]
-            if name == "stack":
-                low, high = _LEAST.get(kind, low), _MOST.get(kind, high)
+        elif "range" in field.metadata:
+            low, high = field.metadata["range"]
             # Not an IntEnum or a bool either: it must mean the same in another process.
             good, rule = type(value) is int and low <= value <= high, f"is a number from {low} to {high}"
         else:
@@ -140,38 +162,23 @@ def check(case: Case) -> frozenset[Basis]:
         raise IllegalCase("a case needs a call tree")
     for index, tree in enumerate(case.trees):
         _check_values(tree, str(index))
-    if not isinstance(case.godebug, str):
-        raise IllegalCase(f"godebug={case.godebug!r}: it is text")
-    if case.bounds not in ("real", "hidden", "absent"):
-        raise IllegalCase(f"bounds={case.bounds!r}: it is one of real, hidden, absent")
-    for switch in case.on:
-        if switch not in SWITCHES:
-            raise IllegalCase(f"on={switch!r}: a process can have turned on {', '.join(SWITCHES)}")
-    if case.signals and case.signals not in SIGNALS:
-        raise IllegalCase(f"signals={case.signals!r}: it is one of {', '.join(SIGNALS)}")
+    for field in dataclasses.fields(case):
+        value = getattr(case, field.name)
+        if "rule" in field.metadata and not field.metadata["allows"](value):
+            raise IllegalCase(f"{field.name}={value!r}: {field.metadata['rule']}")
     if lacking := _lacks_switch(case.signals, case.on):
         raise IllegalCase(f"{case.signals} ends a process that has not turned {lacking!r} on")
-    if case.blocked and case.blocked not in BLOCKABLE:
-        raise IllegalCase(f"blocked={case.blocked!r}: it is one of {', '.join(BLOCKABLE)}")
     if case.blocked and case.blocked in {case.signals, *(getattr(p.node, "name", "") for p in case.walk())}:
         raise IllegalCase(f"{case.blocked} is blocked and sent: it would never be delivered")
-    limit = case.stack_limit
-    possible = type(limit) is int and SMALLEST_LIMIT <= limit <= _NUMBERS["stack"][1]
-    if limit is not None and limit != UNLIMITED and not possible:
-        raise IllegalCase(
-            f"stack_limit={limit!r}: bytes from {SMALLEST_LIMIT} (CPython needs them) to "
-            f"{_NUMBERS['stack'][1]}, or {UNLIMITED!r}"
-        )
     crossings = sum(1 for tree in case.trees for _ in _crossed(tree))
     if crossings:
         _check_crossing(case)
         basis.add(Basis.SILENT)
     if case.bounds != "real":
         basis.add(Basis.SEED)
-    main = limit if isinstance(limit, int) else DEFAULT_STACK
-    # 64 KiB: what the interpreter itself has used when a case begins (traced: 9 to 13 KiB on
-    # Python 3.11 to 3.13, the environment and the arguments beside it).
-    place = _Place("c", main - 64 * KIB, case.bounds != "real", case.on, frozenset())
+    limit = DEFAULT_STACK if case.stack_limit is None else case.stack_limit
+    main = _MainStack(MAIN_ROOM if isinstance(limit, str) else limit)
+    place = _Place("c", main, INTERPRETER, 0, main, case.bounds != "real", case.on, frozenset())
     for index, tree in enumerate(case.trees):
         if end(tree) is End.PANIC:
             raise IllegalCase(f"tree {index} panics with no recover above it, so Go must end the process")
@@ -184,21 +191,29 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
         return IllegalCase(f"node {path}, {node.label}: {why}")
 
     def needs(size: int, what: str) -> None:
-        if place.room < size:
-            raise illegal(f"{what} needs {size} bytes of stack, {max(0, place.room)} are left")
+        left = place.stack.size - place.used
+        if left < size:
+            raise illegal(f"{what} needs {size} bytes of stack, {max(0, left)} are left")
 
+    def using(size: int, frame: str, **changed: Any) -> _Place:
+        return dataclasses.replace(place, frame=frame, used=place.used + size, **changed)
+
+    if place.frame not in node.stands:
+        raise illegal(f"only a {node.stands[0].capitalize()} frame can do this")
     below = place
     match node:
         case Go():
             claim = ESTIMATE_BELOW if place.estimated else 0
             needs(GO_FRAME + RESERVE + claim, "a Go frame")
-            below = dataclasses.replace(place, frame="go", room=place.room - GO_FRAME, go_above=True)
+            below = using(GO_FRAME, "go", go_above=True)
         case C():
             needs(C_FRAME + node.stack, "a C frame")
-            below = dataclasses.replace(place, frame="c", room=place.room - C_FRAME - node.stack)
+            held = place.held + node.stack
+            place.stack.grown = max(place.stack.grown, held)  # it touches both ends of what it holds
+            below = using(C_FRAME + node.stack, "c", held=held)
         case Python():
             needs(PYTHON_FRAME, "a Python frame")
-            below = dataclasses.replace(place, frame="python", room=place.room - PYTHON_FRAME)
+            below = using(PYTHON_FRAME, "python")
         case Stack():
             if node.region not in REGIONS:
                 raise illegal(f"region is one of {', '.join(map(str, REGIONS))}")
@@ -211,7 +226,9 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             below = dataclasses.replace(
                 place,
                 frame="c",
-                room=REGION - C_FRAME,
+                stack=_OtherStack(REGION),
+                used=C_FRAME,
+                held=0,
                 estimated=True,
                 regions=place.regions | {node.region},
             )
@@ -236,19 +253,14 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             claim = ESTIMATE_BELOW if place.estimated else 0
             deep = 0 if node.name != "callGoWithVariousStackAndGoFrame" or node.body else 40_000 + GO_FRAME
             needs(GO_FRAME + deep + RESERVE + claim, "a Go frame")
-            below = dataclasses.replace(place, frame="c", room=place.room - GO_FRAME, go_above=True)
+            below = using(GO_FRAME, "c", go_above=True)
         case Goexit():
-            if place.frame != "go" or not place.go_made:
+            if not place.go_made:
                 raise illegal(
                     "only on a thread that Go made can a goroutine exit (since Go 1.24 it says so: go#68275)"
                 )
             basis.add(Basis.SILENT)
-        case GC() | Panic() | Yield() | Traceback() | Grow() | LockThread() | Block() | Wake():
-            if place.frame != "go":
-                raise illegal("only a Go frame can do this")
         case Signal():
-            if place.frame != "c":
-                raise illegal("only a C frame can do this")
             if node.name not in SIGNALS:
                 raise illegal(f"name is one of {', '.join(SIGNALS)}")
             if needs_switch := _lacks_switch(node.name, place.on):
@@ -256,20 +268,32 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             # Without an alternate stack the handler runs on this one.
             needs(4 * KIB + RESERVE + ESTIMATE_BELOW, "a signal handler")
         case Setrlimit():
-            if place.frame != "c":
-                raise illegal("only a C frame can do this")
             basis.add(Basis.SILENT)
-        case _:
-            raise illegal("this is no node of a call tree")
-    if not isinstance(node, FRAMES) and node.children():
+            place.main.limit = node.stack
+    if not isinstance(node, Frame) and node.children():
         raise illegal("a leaf has no body")
     if isinstance(node, Go | Thread):
         if any(end(child) is End.EXIT for child in node.deferred):
             raise illegal("a deferred function must not exit the goroutine that it is to clean up for")
         if body_end(node.body) is End.EXIT and body_end(node.deferred) is End.PANIC:
             raise illegal("a deferred function must not panic while the goroutine exits")
+    limit = place.main.limit
+    _check_children(node, below, basis, path)
+    if isinstance(node, C) and node.times > 1 and place.main.limit != limit:
+        _check_children(node, below, basis, path)  # what the first round sets, the second finds
+
+
+def _check_children(node: Node, below: _Place, basis: set[Basis], path: str) -> None:
+    main, limits = below.main, []
     for index, child in enumerate(node.children()):
+        before = main.limit, main.grown
         _check_node(child, below, basis, f"{path}.{index}")
+        earlier = node.body[:index] if index < len(node.body) else node.children()[len(node.body) : index]
+        if before != (main.limit, main.grown) and body_end(earlier):
+            main.limit, main.grown = before  # it never runs
+        limits.append(main.limit)
+    if isinstance(node, Together) and limits:
+        main.limit = min(limits)  # which of its threads sets it last is not known
 
 
 def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
@@ -289,8 +313,11 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         raise illegal("a panic would leave this thread with no recover above it, so Go must end the process")
     return _Place(
         frame={"go": "go", "python": "python"}.get(node.kind, "c"),
+        stack=_OtherStack(node.bytes),
         # 4 KiB: pthread's own block and, for Python, the thread's first interpreter frames.
-        room=node.bytes - 4 * KIB - (PYTHON_FRAME if node.kind == "python" else 0),
+        used=4 * KIB + (PYTHON_FRAME if node.kind == "python" else 0),
+        held=0,
+        main=place.main,
         # Go knows its own threads' stacks.
         estimated=place.estimated and node.kind != "go",
         on=place.on,

@@ -20,10 +20,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from golib import calltree, legality
-from golib.calltree import NODES, Case, Export, Go, Node, Thread
-from golib.outcome import Kind, Outcome, Signature
-from golib.toolchain import version_key
+from golib.case import calltree, legality
+from golib.case.calltree import NODES, Case, Export, Go, Node, Thread
+from golib.judge.outcome import Kind, Outcome, Signature
+from golib.toolchains.toolchain import version_key
 
 FILE = Path(__file__).with_name("known_issues.toml")
 

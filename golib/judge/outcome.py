@@ -2,7 +2,9 @@
 
 Pure.  Classified by stderr first, then by wait status: c-shared forces Go's crash mode, so a throw
 dies by SIGABRT, ``fatal: morestack on g0`` by SIGTRAP, and a bare exit(2) in the runtime says no
-"fatal error:".
+"fatal error:".  A sanitizer of the build (-race, -asan) ends the process with its report.
+
+What the machine could not give is nobody's fault but ours: no memory, no thread, a SIGKILL from elsewhere.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from golib import model
-from golib.calltree import Case
-from golib.model import Divergence
-from golib.trace import HARNESS_STATUS, OUT_OF_TIME, Ended, Event
+from golib.case.calltree import Case
+from golib.judge import model
+from golib.judge.model import Divergence
+from golib.run.trace import HARNESS_STATUS, OUT_OF_TIME, Ended, Event
 
 
 class Kind(Enum):
@@ -128,7 +130,8 @@ def _outcome(
         samples = _sampled(stderr)
         frames = _most_telling(samples) if samples else _runtime_frames(stderr)
     elif kind in (Kind.FATAL, Kind.SIGNAL):
-        frames = _runtime_frames(stderr.partition(OUT_OF_TIME)[0])
+        said = stderr.partition(OUT_OF_TIME)[0]
+        frames = _reported_frames(said) if _report(said) else _runtime_frames(said)
     after = () if kind is Kind.HARNESS else tuple(sorted({one.key for one in found}))
     signature = Signature(kind.value, normalise(headline), frames, after)
     if kind is Kind.PASSED and found:
@@ -173,22 +176,102 @@ def judge_row(cases: Sequence[Case], ended: Ended, stack_guard: int | None = Non
 def _end(ended: Ended, complete: bool) -> tuple[Kind, str]:
     # When its time runs out it may be dying already: Go relays SIGQUIT from thread to thread, and may
     # hang in that.
-    words = _go_words(ended.stderr.partition(OUT_OF_TIME)[0])
+    said = ended.stderr.partition(OUT_OF_TIME)[0]
+    words = _report(said) or _go_words(said)
     if ended.record.fault:
-        return Kind.HARNESS, ended.record.fault
+        fault = ended.record.fault
+        return Kind.HARNESS, _scarce(fault) or fault
     if ended.timed_out and not words:
         return Kind.HANG, "it did not come to its end in time"
     if complete:
         return Kind.PASSED, "passed"
     if os.WIFEXITED(ended.status) and os.WEXITSTATUS(ended.status) == HARNESS_STATUS:
         return Kind.HARNESS, "the child gave up without saying why"
+    if scarce := _scarce(said):
+        return Kind.HARNESS, scarce
     if words:
         return Kind.FATAL, words
+    if os.WIFSIGNALED(ended.status) and os.WTERMSIG(ended.status) == signal.SIGKILL:
+        return Kind.HARNESS, KILLED
     if os.WIFSIGNALED(ended.status):
         return Kind.SIGNAL, f"died by {wait_status(ended.status)}"
     if ended.status == 0:
         return Kind.LOST, "exit status 0 before the case had come to its end"
     return Kind.FATAL, f"{wait_status(ended.status)} without a word"
+
+
+KILLED = (
+    "died by SIGKILL, which neither Go nor golib has sent; see whether the memory ran out (dmesg, the memory"
+    " limit of a container) or who kills processes here, and run it again"
+)
+"""golib itself kills a child that hangs, and that is a hang."""
+
+_GIB = 1 << 30
+_MOST_AT_ONCE = 4 * _GIB
+"""Bytes: no leaf asks the runtime for so much (calltree.Grow).  Where it wants more, it has gone astray."""
+
+_SCARCE = (
+    (
+        re.compile(
+            r"^.*(?:pthread_create failed: |runtime: failed to create new OS thread|can't start new thread"
+            r"|could not be started: Resource temporarily unavailable).*$",
+            re.MULTILINE,
+        ),
+        "see how many processes and threads there may be (ulimit -u, the pids limit of a container) and how"
+        " much memory (ulimit -v)",
+    ),
+    (
+        re.compile(
+            r"^fatal error: .*(?:out of memory|cannot allocate memory|failed to reserve page summary).*$"
+            r"|^.*(?:runtime: mmap: too much locked memory|malloc failed|runtime/cgo: out of memory).*$"
+            r"|^.*(?:Sanitizer:? failed to allocate|Sanitizer: out of memory).*$"
+            r"|^.*(?:Cannot allocate memory|failed to map segment|MemoryError).*$",
+            re.MULTILINE,
+        ),
+        "see how much memory there is and may be used (free, ulimit -v, the memory limit of a container)",
+    ),
+)
+"""The lines that say that the machine could not give something (Go's stand in runtime/mem_linux.go,
+os_linux.go and cgo/gcc_linux.c), and the remedy."""
+_BLOCK = re.compile(r"^runtime: out of memory: cannot allocate (\d+)-byte block", re.MULTILINE)
+
+
+def _scarce(said: str) -> str:
+    """What the machine could not give, and what to do about it; empty where that was not the cause."""
+    if (block := _BLOCK.search(said)) and int(block[1]) > _MOST_AT_ONCE:
+        return ""
+    lines = ((line[0], remedy) for words, remedy in _SCARCE if (line := words.search(said)))
+    return next((f"{line}; {remedy}" for line, remedy in lines), "")
+
+
+RACE = "WARNING: DATA RACE"
+"""Begins a report of the race detector (https://go.dev/doc/articles/race_detector)."""
+_REPORT = re.compile(
+    rf"^(?:({RACE})|==\d+==ERROR: (AddressSanitizer: (?!failed to allocate|out of memory).*))$", re.MULTILINE
+)
+
+
+def _report(said: str) -> str:
+    """The headline of a sanitizer's report, or nothing."""
+    found = _REPORT.search(said)
+    return (found[1] or found[2]) if found else ""
+
+
+_ACCESS = re.compile(r"^(?:Read|Write|Previous .*) at 0x\w+ by .*:\n  (.+)\(\)$", re.MULTILINE)
+_ASAN_FRAME = re.compile(r"^ +#(\d+) 0x\w+ in (\S+)", re.MULTILINE)
+
+
+def _reported_frames(said: str) -> tuple[str, ...]:
+    """Where it was that a sanitizer reports: the functions that race, which come in any order, or those on
+    top of the stack of the bad access."""
+    if RACE in said:
+        return tuple(sorted(set(_ACCESS.findall(said.partition(RACE)[2]))))
+    frames: list[str] = []
+    for number, name in _ASAN_FRAME.findall(said):
+        if int(number) != len(frames):
+            break  # the next stack
+        frames.append(name)
+    return tuple(frames[:FRAMES])
 
 
 _WORDS = re.compile(

@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from golib import binding
-from golib.calltree import Case
-from golib.trace import HARNESS_STATUS
+from golib.case import calltree
+from golib.case.calltree import Case
+from golib.run import binding, process, structs
+from golib.run.program import Program
+from golib.run.trace import HARNESS_STATUS
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Request:
     they were one case."""
 
     library: str
-    fields: binding.Fields
+    fields: structs.Fields
     cases: tuple[Case, ...]
     timeout: float  # seconds for each of them
     trace: str = ""  # where the execution trace goes, if the world has one on; else nowhere
@@ -47,17 +49,17 @@ def prepare(header: object) -> None:
     sys.unraisablehook = unraisable
 
 
-Compiled = Sequence[binding.Program | Exception]
+Compiled = Sequence[Program | Exception]
 """Of each case its program, or why it has none: raised when its turn comes, after those before it."""
 
 
 def compiled(request: Request, regions: Mapping[int, tuple[int, int]]) -> Compiled:
     """In the server, before the fork."""
-    programs: list[binding.Program | Exception] = []
+    programs: list[Program | Exception] = []
     first = 0
     for case in request.cases:
         try:
-            program = binding.Program(case, regions, first)
+            program = Program(case, regions, first)
         except Exception as error:
             return [*programs, error]
         programs.append(program)
@@ -69,10 +71,10 @@ def main(request: Request, programs: Compiled, memory: int, header: object, serv
     """Never returns.  ``memory`` is the trace's address, ``server`` the process that forked us."""
     try:
         os.setsid()
-        binding.die_with_parent()
+        process.die_with_parent()
         if os.getppid() != server:
             os._exit(HARNESS_STATUS)
-        if any(isinstance(program, binding.Program) and program.python_threads for program in programs):
+        if any(isinstance(program, Program) and program.python_threads for program in programs):
             _load_threading(header)
         _run(request, programs, memory, header)
         os._exit(0)
@@ -82,7 +84,11 @@ def main(request: Request, programs: Compiled, memory: int, header: object, serv
 
 
 def _run(request: Request, programs: Compiled, memory: int, header: object) -> None:
-    on = request.cases[0].on
+    case = request.cases[0]
+    for name, value in calltree.variables(case).items():
+        if value:
+            process.lay(name, value)
+    on = case.on
     if on:
         # Go's os.Getenv reads what exec laid, C's getenv reads this.
         os.environ["GOLIB_WORLD"] = ",".join(on)
@@ -100,7 +106,7 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> N
             raise program
         bridge.hide_bounds(program.case.bounds == "hidden")
         program.link(bridge)
-        bridge.run(program)
+        program.run()
     if request.trace:
         bridge.stop_trace()
 

@@ -1,0 +1,120 @@
+// Signals: one that a thread sends itself, and those that arrive all the time.
+
+#define _GNU_SOURCE
+#include "golib.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+// Memory in which the kernel writes when it delivers a signal to this thread,
+// filled with a pattern: the upper part of the alternate stack, or what lies
+// below SP, but for what a call takes that delivers none.
+
+#define PATTERN 0x7061747465726e21u
+// Bytes below SP that pthread_kill may use itself; it is bound, for ctypes loads with RTLD_NOW.
+#define CALL 1024
+// Bytes below those that are filled: a frame takes 1 to 4 KiB, more only with AMX.
+#define BELOW (8 * 1024)
+// Bytes of an alternate stack that are filled, at most.
+#define ABOVE (16 * 1024)
+
+struct marked { volatile uint64_t *lo, *hi; };
+
+static struct marked mark(uint64_t sp)
+{
+	uint64_t lo = sp - CALL - BELOW, hi = sp - CALL;
+	struct marked room;
+	volatile uint64_t *at;
+	stack_t alt;
+
+	if (sigaltstack(0, &alt) == 0 && !(alt.ss_flags & (SS_DISABLE | SS_ONSTACK))) {
+		lo = (uint64_t)alt.ss_sp;
+		hi = lo + alt.ss_size;
+		if (lo < hi - ABOVE)
+			lo = hi - ABOVE;
+	}
+	room.lo = (uint64_t *)((lo + 7) & ~7ul);
+	room.hi = (uint64_t *)(hi & ~7ul);
+	for (at = room.lo; at < room.hi; at++)
+		*at = PATTERN;
+	return room;
+}
+
+static int is_written(struct marked room)
+{
+	volatile uint64_t *at;
+
+	for (at = room.lo; at < room.hi; at++)
+		if (*at != PATTERN)
+			return 1;
+	return 0;
+}
+
+void golib_leaf_signal(void *arg)
+{
+	struct node *n = arg;
+	struct marked room;
+
+	golib_record(n, GOLIB_BEFORE);
+	room = mark((uint64_t)__builtin_frame_address(0));
+	pthread_kill(pthread_self(), n->argument); // delivered before it returns
+	golib_record_did(n, GOLIB_AFTER, is_written(room));
+}
+
+// Signals from elsewhere: a thread that sends one to every thread of the tree,
+// round and round, until it is told to stop. It remembers the newest threads;
+// to one that has ended nothing is delivered.
+
+#define SIGNALLED 32
+#define SIGNAL_PAUSE 50000 // ns between two rounds: signals, not a standstill
+
+static _Atomic uint32_t signalled[SIGNALLED];
+static _Atomic uint32_t newest;
+static _Atomic int sending;
+static pthread_t sender;
+
+void golib_may_be_signalled(struct golib_thread *self)
+{
+	signalled[atomic_fetch_add(&newest, 1) % SIGNALLED] = self->tid;
+}
+
+static void *send_signals(void *arg)
+{
+	struct timespec pause = {0, SIGNAL_PAUSE};
+	int number = (int)(intptr_t)arg, i;
+
+	while (sending) {
+		for (i = 0; i < SIGNALLED; i++)
+			if (signalled[i])
+				syscall(SYS_tgkill, getpid(), signalled[i], number);
+		nanosleep(&pause, 0);
+	}
+	return 0;
+}
+
+void golib_signals_start(int number)
+{
+	sigset_t all, before;
+
+	golib_may_be_signalled(golib_self());
+	sending = 1;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before); // the sender takes none itself
+	if (pthread_create(&sender, 0, send_signals, (void *)(intptr_t)number) != 0)
+		golib_fault("the thread that sends signals could not be started");
+	pthread_sigmask(SIG_SETMASK, &before, 0);
+}
+
+void golib_signals_stop(void)
+{
+	int i;
+
+	sending = 0;
+	pthread_join(sender, 0);
+	for (i = 0; i < SIGNALLED; i++)
+		signalled[i] = 0;
+}

@@ -1,0 +1,180 @@
+// Threads: alone, on memory of the caller's, and several at once.
+
+#define _GNU_SOURCE
+#include "golib.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct golib_gate {
+	pthread_mutex_t lock;
+	pthread_cond_t open;
+	uint64_t threads, come;
+};
+
+struct golib_gate *golib_gate_new(int32_t threads)
+{
+	struct golib_gate *gate = malloc(sizeof *gate);
+
+	pthread_mutex_init(&gate->lock, 0);
+	pthread_cond_init(&gate->open, 0);
+	gate->threads = threads;
+	gate->come = 0;
+	return gate;
+}
+
+// golib_gate_wait returns when all threads of the gate have come to it, and
+// says how many those are: 0 where there is no gate.
+uint64_t golib_gate_wait(struct golib_gate *gate)
+{
+	uint64_t come;
+
+	if (!gate)
+		return 0;
+	pthread_mutex_lock(&gate->lock);
+	if (++gate->come == gate->threads)
+		pthread_cond_broadcast(&gate->open);
+	while (gate->come < gate->threads)
+		pthread_cond_wait(&gate->open, &gate->lock);
+	come = gate->come;
+	pthread_mutex_unlock(&gate->lock);
+	return come;
+}
+
+void golib_gate_free(struct golib_gate *gate)
+{
+	pthread_cond_destroy(&gate->open);
+	pthread_mutex_destroy(&gate->lock);
+	free(gate);
+}
+
+// golib_begin_thread is the first thing a thread of the tree does. It returns
+// what golib_gate_wait does.
+uint64_t golib_begin_thread(struct node *n)
+{
+	n->thread = golib_self();
+	n->thread->mute = n->mute;
+	golib_may_be_signalled(n->thread);
+	return golib_gate_wait(n->gate);
+}
+
+void golib_thread_body(struct node *n)
+{
+	golib_record_did(n, GOLIB_ENTERED, golib_begin_thread(n));
+	golib_run_body(n);
+	golib_record(n, GOLIB_LEAVING);
+	n->m = golib_m();
+}
+
+// A native thread's last word comes from the destructor of a pthread key. It
+// asks for a second round of destructors, so that Go's has run by then,
+// whichever key is the older.
+static pthread_key_t last_word;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Thread_local int rounds;
+
+static void at_the_end(void *arg)
+{
+	if (rounds++ == 0)
+		pthread_setspecific(last_word, arg);
+	else
+		golib_remember_end(arg);
+}
+
+static void make_key(void)
+{
+	if (pthread_key_create(&last_word, at_the_end) != 0)
+		golib_fault("there is no pthread key for a thread's end");
+}
+
+static void *native_thread(void *arg)
+{
+	pthread_once(&once, make_key);
+	pthread_setspecific(last_word, arg);
+	golib_thread_body(arg);
+	return 0;
+}
+
+void golib_native_start(void *arg)
+{
+	struct node *n = arg;
+	pthread_attr_t attr;
+	pthread_t thread;
+	char what[80];
+	int error;
+
+	pthread_attr_init(&attr);
+	if (n->region_hi)
+		error = pthread_attr_setstack(&attr, (void *)n->region_lo, n->region_hi - n->region_lo);
+	else
+		error = pthread_attr_setstacksize(&attr, n->stack);
+	if (error == 0)
+		error = pthread_create(&thread, &attr, native_thread, n);
+	pthread_attr_destroy(&attr);
+	if (error) {
+		snprintf(what, sizeof what, "a native thread could not be started: %s", strerror(error));
+		golib_fault(what);
+		_exit(3);
+	}
+	n->handle = (uint64_t)thread;
+}
+
+void golib_native_join(void *arg)
+{
+	struct node *n = arg;
+
+	// When it returns, the destructor of Go's pthread key has run: dropm.
+	pthread_join((pthread_t)n->handle, 0);
+	golib_record_m(n, GOLIB_ENDED, n->m, 0);
+}
+
+void golib_start(struct node *n)
+{
+	n->mute = golib_self()->mute;
+	n->start(n);
+}
+
+void golib_join(struct node *n)
+{
+	n->join(n);
+}
+
+void golib_frame_thread(void *arg)
+{
+	struct node *n = arg;
+
+	golib_record(n, GOLIB_BEFORE);
+	golib_start(n);
+	golib_join(n);
+	golib_record(n, GOLIB_AFTER);
+}
+
+void golib_frame_together(void *arg)
+{
+	struct node *n = arg, *thread;
+	struct golib_gate *gate = golib_gate_new(n->nbody);
+	int32_t i;
+
+	golib_record(n, GOLIB_BEFORE);
+	for (i = 0; i < n->nbody; i++) {
+		thread = n->body[i].arg;
+		thread->gate = gate;
+		golib_start(thread);
+	}
+	for (i = 0; i < n->nbody; i++)
+		golib_join(n->body[i].arg);
+	golib_gate_free(gate);
+	golib_record(n, GOLIB_AFTER);
+}
+
+void golib_leaf_schedyield(void *arg)
+{
+	struct node *n = arg;
+
+	golib_record(n, GOLIB_BEFORE);
+	golib_record_did(n, GOLIB_AFTER, sched_yield() == 0);
+}

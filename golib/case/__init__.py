@@ -1,0 +1,4 @@
+"""What happens on the stacks, as frozen data: the nodes and the world (calltree), which cases are legal and
+why (legality), the steps that a correct runtime makes (script), and cases drawn at random (strategies).
+
+Pure: no process, no clock, no Go."""

@@ -1,0 +1,77 @@
+"""The command ``golib VERB …``, also ``python -m golib``: each verb takes its own arguments and gives an
+exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import NoReturn
+
+from golib.options import joined
+
+USAGE = 2
+"""Exit status where the command line makes no sense."""
+
+_PACKAGE = Path(__file__).parent
+
+
+def suite(arguments: Sequence[str]) -> NoReturn:
+    """``golib suite [pytest's options]`` runs golib's own tests of Go.  The exit status is pytest's.
+
+    The suite lies in the package, so nothing of the folder that the user stands in has a say: neither an
+    ini file, nor a conftest.py, nor a module.  What pytest keeps between runs goes to that folder, as it
+    always does.
+    """
+    folder = suite_folder()
+    cache = Path.cwd() / ".pytest_cache"
+    ours = [
+        f"--config-file={folder / 'suite.ini'}",
+        f"--rootdir={folder}",
+        *("-o", f"cache_dir={cache}"),
+        f"--golib-failures={cache / 'golib-failures'}",
+    ]
+    command = [sys.executable, "-m", "pytest", *ours, *joined(arguments), str(folder)]
+    # As python -P, for xdist's workers and golib's fork servers too.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    # In this process pytest would find golib imported already, and warn that it cannot rewrite its asserts.
+    os.execv(sys.executable, command)
+
+
+def suite_folder() -> Path:
+    """Where the suite is: beside golib's modules where a wheel was installed, else in the checkout."""
+    installed = _PACKAGE / "suite"
+    return installed if installed.is_dir() else _PACKAGE.parent / "tests" / "runtime"
+
+
+VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "suite": (suite, "judge a Go: run golib's own tests, with pytest's options and golib's (--go, …)"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Without ``arguments``, those of the process.  Exit status 2 when they name no verb."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    name, rest = (given[0], given[1:]) if given else ("", [])
+    if name in VERBS:
+        return VERBS[name][0](rest)
+    if name == "--version":
+        print(f"golib {version()}")
+        return 0
+    if name in ("-h", "--help"):
+        verbs = "".join(f"  {verb:<8}{purpose}\n" for verb, (_, purpose) in VERBS.items())
+        print(f"usage: golib VERB …\n       golib --version\n\n{verbs}", end="")
+        return 0
+    said = f"{name!r} is no verb of golib" if name else "golib needs a verb"
+    print(f"{said}; name one of: {', '.join(VERBS)} (golib --help says what each does)", file=sys.stderr)
+    return USAGE
+
+
+def version() -> str:
+    """Of the installed distribution."""
+    try:
+        return metadata.version("pytest-golib")
+    except metadata.PackageNotFoundError:
+        return "from a checkout that is not installed"

@@ -1,0 +1,84 @@
+"""A loaded bridge: its functions, each with its prototype."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from golib.run import trace
+from golib.run.structs import Fields, NodeStruct, Thunk
+
+
+class BindingError(Exception):
+    """The library is not a bridge that this golib can drive."""
+
+
+# What golib.h declares, and the plain exports, which cgo declares with GoInt32 parameters.  Made once,
+# before the fork: a forked child pays for each page that it is the first to write.
+_PROTOTYPES = {
+    "golib_sizes": ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint64)),
+    "golib_use": ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p),
+    "golib_call": ctypes.CFUNCTYPE(None, ctypes.POINTER(Thunk)),
+    "golib_record_did": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct), ctypes.c_int, ctypes.c_uint64),
+    "golib_begin_thread": ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.POINTER(NodeStruct)),
+    "golib_export_begin": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
+    "golib_export_end": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
+    "golib_signals_start": ctypes.CFUNCTYPE(None, ctypes.c_int),
+    "golib_signals_stop": ctypes.CFUNCTYPE(None),
+    "golib_wait_ready": ctypes.CFUNCTYPE(None),
+    "golibStopTrace": ctypes.CFUNCTYPE(None),
+    "golib_run": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct), ctypes.c_int, ctypes.c_int),
+    "GoF": ctypes.CFUNCTYPE(None, ctypes.c_int32),
+    "callGoWithVariousStackAndGoFrame": ctypes.CFUNCTYPE(None, ctypes.c_int32),
+    "GoEmpty": ctypes.CFUNCTYPE(None),
+}
+_Sizes = ctypes.c_uint64 * 6
+_OURS = (
+    ctypes.sizeof(NodeStruct),
+    ctypes.sizeof(trace.EventStruct),
+    ctypes.sizeof(trace.HeaderStruct),
+    trace.EventStruct.values.offset,
+    NodeStruct.thread.offset,
+    trace.VALUES,
+)
+
+
+class Bridge:
+    """A loaded bridge.  Loading starts a Go runtime in this process, which then must not fork."""
+
+    def __init__(self, path: str) -> None:
+        # RTLD_LOCAL, as a Python user's ctypes.CDLL does.
+        self._library = ctypes.CDLL(path)
+        self._functions: dict[str, Any] = {}
+        sizes = _Sizes()
+        self.function("golib_sizes")(sizes)
+        if tuple(sizes) != _OURS:
+            raise BindingError(f"{path} was built for another golib: its sizes are {[*sizes]}, not {_OURS}")
+
+    def function(self, name: str, prototype: Any = None) -> Any:
+        """One of the bridge's, to be called from Python; as CDLL's do, it releases the GIL meanwhile."""
+        found = self._functions.get(name)
+        if found is None:
+            prototype = prototype or _PROTOTYPES[name]
+            found = self._functions[name] = prototype((name, self._library))
+        return found
+
+    def address(self, name: str) -> int:
+        """Of a function of the bridge."""
+        return ctypes.addressof(ctypes.c_char.in_dll(self._library, name))
+
+    def use(self, memory: int, fields: Fields) -> None:
+        """Attaches the trace at that address."""
+        self.function("golib_use")(memory, fields.table, fields.roots)
+
+    def hide_bounds(self, hidden: bool) -> None:
+        """pthread_getattr_np gives nothing from now on."""
+        ctypes.c_int.in_dll(self._library, "golib_hidden").value = hidden
+
+    def wait_ready(self) -> None:
+        """Returns when Go's init has turned on what the world asks for."""
+        self.function("golib_wait_ready")()
+
+    def stop_trace(self) -> None:
+        """Ends the execution trace: its file is complete."""
+        self.function("golibStopTrace")()

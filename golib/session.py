@@ -1,0 +1,623 @@
+"""What golib does in a run of pytest whose tests use it: the toolchains and their libraries, the objects
+behind the fixtures, the cases of --golib-replay, and what a run shows.
+
+The controller resolves the specs of --go once and hands them to the workers; it also builds, between
+collection and the first test, so that a progress line can be seen.  Without an option that names a Go, the
+first test that uses one is what starts this, in the process that collects it: the Go on PATH is the same
+for all.  ``golib.plugin`` loads this module when there is something to judge.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import golib
+from golib import fuzz
+from golib.case.calltree import Case, IllegalCase, Node
+from golib.door import DEADLINE, Subject, servers
+from golib.judge import known
+from golib.judge.known import KnownIssue, Verdict
+from golib.judge.outcome import Kind, Outcome
+from golib.options import OPTIONS, SHARDS, Options
+from golib.run.forkserver import ServerError
+from golib.show import report
+from golib.toolchains import build, sanitizers, toolchain
+from golib.toolchains.build import BuildError, Library
+from golib.toolchains.toolchain import SpecError, Toolchain, Unavailable
+
+FUZZED = pytest.StashKey[dict[str, Any]]()
+SEEN = pytest.StashKey[str]()
+OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
+GONE = pytest.StashKey[list[str]]()
+UNREADABLE = pytest.StashKey[list[str]]()
+
+
+@dataclass
+class Run:
+    """What one run is about.  In an xdist worker it comes from the controller, as far as that knows it."""
+
+    options: Options
+    toolchains: list[Toolchain]
+    unavailable: list[Unavailable]
+    overlay: Path | None
+    replay: list[tuple[str, Case]]
+    """Each with the text that named it."""
+    missing: str = ""
+    """Why there is no toolchain, in a run that did not ask for one."""
+    libraries: dict[tuple[Path, str], Library] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, options: Options, handed: dict[str, Any] | None) -> Run:
+        """``handed``: what a worker has of its controller.  Raises pytest.UsageError, one sentence."""
+        run = cls(
+            options,
+            toolchains=[],
+            unavailable=[],
+            overlay=_overlay(options.overlay),
+            replay=[(text, _case(text)) for text in options.replay],
+        )
+        if handed is not None and "toolchains" in handed:
+            run.toolchains = [Toolchain.from_json(data) for data in handed["toolchains"]]
+            run.missing = handed["missing"]
+            return run
+        try:
+            toolchain.check_platform()
+            run.toolchains, run.unavailable = toolchain.resolve(options.go)
+        except SpecError as error:
+            if options.go or options.replay or options.required:
+                raise pytest.UsageError(str(error)) from None
+            run.missing = str(error)
+        return run
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a case may take."""
+        return DEADLINE if self.options.timeout is None else self.options.timeout
+
+    @property
+    def issues(self) -> Sequence[KnownIssue]:
+        """Those that are no failures in this run."""
+        return known.shipped() if self.options.known_issues else ()
+
+    def name(self, chosen: Toolchain) -> str:
+        """The toolchain and its build in ids and tables: ``go1.27.4``, ``go1.27.4-race``, and ``go1.27.4@2``
+        for a GOROOT that calls itself what a release is called."""
+        same = [one for one in self.toolchains if one.name == chosen.name]
+        number = same.index(chosen) + 1
+        name = chosen.name + "".join(self.options.flags)
+        return name if number == 1 else f"{name}@{number}"
+
+    def library(
+        self, chosen: Toolchain, flavour: str, progress: Callable[[str], None] = lambda message: None
+    ) -> Library:
+        """Raises BuildError."""
+        key = (chosen.goroot, flavour)
+        if key not in self.libraries:
+            self.libraries[key] = build.build(
+                chosen,
+                flavour=flavour,
+                overlay=self.overlay,
+                flags=self.options.flags,
+                session=self.options.session,
+                progress=progress,
+            )
+        return self.libraries[key]
+
+
+def _case(text: str) -> Case:
+    try:
+        return fuzz.read_case(text)
+    except IllegalCase as error:
+        raise pytest.UsageError(f"--golib-replay: {error}") from None
+
+
+def _overlay(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text).expanduser().absolute()
+    try:
+        build.check_overlay(path)
+    except BuildError as error:
+        raise pytest.UsageError(str(error)) from None
+    return path
+
+
+class Session:
+    """golib's part in the run of this process, a plugin of pytest's."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Raises pytest.UsageError, one sentence, for an option that cannot be followed."""
+        worker = getattr(config, "workerinput", None)
+        self._config = config
+        self._is_worker = worker is not None
+        self.run = Run.begin(config.stash[OPTIONS], worker and worker["golib"])
+        self._announced = False
+        """Whether the header was printed."""
+        self._controller = None if self._is_worker else _Controller(self.run)
+        if self._controller is not None:
+            config.pluginmanager.register(self._controller, "golib-controller")
+
+    def handed(self) -> dict[str, Any]:
+        """What a worker need not find out again."""
+        toolchains = [one.to_json() for one in self.run.toolchains]
+        return {"toolchains": toolchains, "missing": self.run.missing}
+
+    # What the fixtures give.
+
+    def bridge(self, chosen: Toolchain) -> Bridge:
+        return Bridge(self.run, chosen)
+
+    def check(self, bridge: Bridge, node: pytest.Item) -> Check:
+        return Check(bridge, self.run.issues, node)
+
+    def fuzz(self, bridge: Bridge, node: pytest.Item) -> Fuzz:
+        return Fuzz(bridge, self.run.issues, node)
+
+    # What is said of the run before its tests.
+
+    def pytest_report_header(self) -> list[str]:
+        self._announced = True
+        return self._header()
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        return self._late_header()
+
+    def _late_header(self) -> list[str]:
+        """The header, where the first test that uses golib came after pytest's own."""
+        if self._announced or self._config.get_verbosity() < 0:
+            return []
+        self._announced = True
+        return self._header()
+
+    def _header(self) -> list[str]:
+        run = self.run
+        if not run.toolchains:
+            return [f"golib: no Go: {run.missing}"]
+        names = ", ".join(f"{run.name(one)} ({one.goroot})" for one in run.toolchains)
+        lines = [
+            f"golib: {names}",
+            f"golib: {_compiler()}, {_machine_line()}",
+            f"golib: fuzz seed {run.options.seed}, {run.options.fuzz} cases a shard",
+        ]
+        lines += [
+            f"golib: not judged with {flag}: {what}"
+            for flag in run.options.flags
+            for what in sanitizers.NOT_JUDGED[flag]
+        ]
+        lines += [f"golib: {line}" for line in build.ignored(os.environ)]
+        return lines + [f"golib: {one.version} is not available: {one.why}" for one in run.unavailable]
+
+    # Parametrization and building.
+
+    def parametrize(self, metafunc: pytest.Metafunc) -> None:
+        """A test that uses golib runs on each toolchain, and a test of the fuzzer in shards."""
+        run = self.run
+        if not run.toolchains and not self._is_worker:
+            raise pytest.UsageError(run.missing)
+        ids = [run.name(one) for one in run.toolchains] or ["no-go"]
+        metafunc.parametrize(
+            "golib_toolchain", run.toolchains or [run.missing], ids=ids, scope="session", indirect=True
+        )
+        if "_golib_shard" in metafunc.fixturenames:
+            skip = pytest.mark.skip(reason="--golib-fuzz 0 turns the fuzzer off")
+            off = [pytest.param(0, id="off", marks=skip)]
+            shards = [pytest.param(number, id=f"shard={number}") for number in range(SHARDS)]
+            metafunc.parametrize("_golib_shard", shards if run.options.fuzz else off, indirect=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """With --golib-replay, nothing is collected: whatever lies where pytest stands has no say in it."""
+        if self.run.replay:
+            session.config.args = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """With --golib-replay, its cases are what runs; last, so that no -k or -m takes them away."""
+        items += [
+            Replay.from_parent(session, run=self.run, chosen=chosen, number=number)
+            for chosen in self.run.toolchains
+            for number in range(len(self.run.replay))
+        ]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Builds, where tests run in this process, what they will need.  Last, below the header."""
+        if not self._is_worker and not self._config.option.collectonly:
+            self._build_for([item.nodeid for item in session.items])
+
+    def workers_collected(self, ids: Sequence[str]) -> None:
+        """Builds what the workers will need.  Raises pytest.UsageError where it cannot be built."""
+        for line in self._late_header():
+            self._say(line)
+        self._build_for(ids)
+
+    def _build_for(self, ids: Sequence[str]) -> None:
+        for chosen in self.run.toolchains:
+            own = self.run.name(chosen)
+            if any(f"[{own}-" in name or f"[{own}]" in name for name in ids):
+                # Whether a case needs the other flavour is known when it runs: who runs it builds that.
+                try:
+                    self.run.library(chosen, "real", lambda message: self._say(f"golib: {message}"))
+                except BuildError as error:
+                    raise pytest.UsageError(str(error)) from None
+
+    def _say(self, line: str) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            terminal.write_line(line)
+
+    # What a test came to.
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+        """Puts on the report, which travels from the worker to the controller, what the case came to."""
+        made: pytest.TestReport = yield
+        chosen: object
+        if isinstance(item, Replay):
+            chosen = item.chosen
+        else:
+            callspec = getattr(item, "callspec", None)
+            chosen = callspec.params.get("golib_toolchain") if callspec else None
+        if not isinstance(chosen, Toolchain):
+            return made
+        name = self.run.name(chosen)
+        # What a test that failed raised: an assertion of its own speaks of Go, an exception of golib's does
+        # not.
+        raised = call.excinfo.typename if call.excinfo is not None and made.failed else ""
+        data: dict[str, Any] = {"toolchain": name, "outcome": None, "issue": None, "raised": raised}
+        outcomes = item.stash.get(OUTCOMES, [])
+        if outcomes:
+            outcome, verdict = next((pair for pair in outcomes if pair[1].status != "passed"), outcomes[-1])
+            data["outcome"] = {
+                "kind": outcome.kind.value,
+                "signature": str(verdict.signature),
+                "headline": report.headline(outcome, verdict) if outcome.kind is not Kind.PASSED else "",
+            }
+            data["issue"] = ", ".join(verdict.issues) or None
+        data["issue"] = data["issue"] or item.stash.get(SEEN, None)
+        data["fuzz"] = item.stash.get(FUZZED, None)
+        data["unreadable"] = item.stash.get(UNREADABLE, [])
+        data["gone"] = item.stash.get(GONE, [])
+        if isinstance(item, Replay):
+            data["replayed"] = report.replayed(*outcomes[0]) if outcomes else []
+        made.golib = data  # type: ignore[attr-defined]
+        return made
+
+    def reported(self, report: pytest.TestReport) -> None:
+        """Takes a report that came before this plugin's own hook was there to see it."""
+        if self._controller is not None:
+            self._controller.pytest_runtest_logreport(report)
+
+    def pytest_unconfigure(self) -> None:
+        servers().close()
+
+
+def _compiler() -> str:
+    command = shlex.split(os.environ.get("CC", "") or "gcc")[0]
+    try:
+        version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return command
+    return version.splitlines()[0]
+
+
+def _machine() -> dict[str, str | bool]:
+    """What a result depends on beside the Go and the C compiler."""
+    return {
+        "libc": " ".join(platform.libc_ver()),
+        "arch": platform.machine(),
+        "python": platform.python_version(),
+        "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+    }
+
+
+def _machine_line() -> str:
+    found = _machine()
+    gil = "with" if found["gil"] else "without"
+    return f"{found['libc']}, {found['arch']}, Python {found['python']} {gil} the GIL"
+
+
+def _replay_id(run: Run, chosen: Toolchain, number: int) -> str:
+    return f"replay[{run.name(chosen)}-{number}]"
+
+
+def _replay_ids(run: Run) -> list[str]:
+    return [_replay_id(run, chosen, number) for chosen in run.toolchains for number in range(len(run.replay))]
+
+
+class Replay(pytest.Item):
+    """A case of --golib-replay on one of the toolchains."""
+
+    def __init__(self, *, run: Run, chosen: Toolchain, number: int, **arguments: Any) -> None:
+        name = _replay_id(run, chosen, number)
+        super().__init__(name=name, nodeid=name, **arguments)
+        self.chosen = chosen
+        self._run = run
+        self._text, self._case = run.replay[number]
+
+    def runtest(self) -> None:
+        bridge = Bridge(self._run, self.chosen)
+        Check(bridge, self._run.issues, self, f"--golib-replay={self._text}").case(self._case)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, self.name
+
+
+class Bridge:
+    """The bridge built by the Go that is judged: runs cases, judges nothing by itself."""
+
+    def __init__(self, run: Run, chosen: Toolchain) -> None:
+        self.toolchain = chosen
+        self.timeout = run.timeout
+        self.context = run
+        """The run that it belongs to."""
+        self._subjects: dict[str, Subject] = {}
+
+    def subject(self, flavour: str = "real") -> Subject:
+        """The door to one flavour of the bridge."""
+        if flavour not in self._subjects:
+            self._subjects[flavour] = golib.open(self.context.library(self.toolchain, flavour))
+        return self._subjects[flavour]
+
+    def run(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
+        """Runs one case alone in a child; see ``golib.door.Subject.run``."""
+        flavour = "absent" if case.bounds == "absent" else "real"
+        return self.subject(flavour).run(case, timeout or self.timeout, trace_file)
+
+
+class Check:
+    """Runs a case and judges it: a fault that is known makes the test xfail, another makes it fail."""
+
+    def __init__(
+        self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item, again: str = ""
+    ) -> None:
+        """``again``: the argument of pytest's that runs ``node`` again, where that does not name the node."""
+        self._bridge = bridge
+        self._issues = issues
+        self._node = node
+        self._again = again or _named(node)
+        self._node.stash[OUTCOMES] = []
+
+    def __call__(self, *trees: Node, **world: Any) -> Outcome:
+        """``check(Go(C(Go())), bounds="hidden")``: the call trees of a case, and its world."""
+        return self.case(Case(*trees, **world))
+
+    @property
+    def official(self) -> bool:
+        """Whether the Go that is judged is a release as it was published, see ``official``."""
+        return official(self._bridge.context, self._bridge.toolchain)
+
+    def case(self, case: Case, trace_file: str = "") -> Outcome:
+        """Returns the outcome of a case that passed, for what a test wants to assert of its trace."""
+        outcome = self._ran(case, trace_file=trace_file)
+        self.judge(outcome)
+        return outcome
+
+    def look(self, case: Case, timeout: float | None = None) -> Outcome:
+        """Runs a case that the test judges itself; its outcome is reported as the others are."""
+        outcome = self._ran(case, timeout)
+        self._note(outcome)
+        return outcome
+
+    def explained(self, outcome: Outcome) -> bool:
+        """Whether known issues that this toolchain has explain all of the outcome."""
+        version = self._bridge.toolchain.version
+        return known.verdict(outcome, version, known.shipped()).status == "known"
+
+    def gone(self, issue: str) -> None:
+        """Notes that the known issue with that id should show on this toolchain and does not: the run's
+        summary and results say so, and the test goes on."""
+        self._node.stash.setdefault(GONE, []).append(issue)
+
+    def _ran(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
+        try:
+            return self._bridge.run(case, timeout, trace_file)
+        except _NO_OUTCOME as error:
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+
+    def _note(self, outcome: Outcome) -> Verdict:
+        verdict = known.verdict(outcome, self._bridge.toolchain.version, self._issues)
+        self._node.stash[OUTCOMES].append((outcome, verdict))
+        return verdict
+
+    def judge(self, outcome: Outcome) -> None:
+        """Ends the test unless the outcome is a pass.  A known issue that shows seldom is run again: it is
+        a failure where it shows more often than its rate explains."""
+        chosen = self._bridge.toolchain
+        verdict = self._note(outcome)
+        if verdict.status == "passed":
+            return
+        often = None
+        if verdict.status == "known":
+            often = fuzz.too_often(
+                verdict.issues, lambda: self._rerun(outcome.case), chosen.version, self._issues
+            )
+            if often is None:
+                pytest.xfail(", ".join(verdict.issues))
+        run = self._bridge.context
+        again = _again(run, chosen, self._again)
+        text = report.failure(outcome, verdict, run.name(chosen), again)
+        pytest.fail(f"{often}\n\n{text}" if often else text, pytrace=False)
+
+    def _rerun(self, case: Case) -> Outcome:
+        return self._ran(case, min(self._bridge.timeout, fuzz.RARE_DEADLINE))
+
+
+_NO_OUTCOME = (IllegalCase, ServerError, BuildError)
+"""Why a case may not have run at all: a sentence each."""
+
+_NAMED = re.compile(r"go|latest|(go)?\d+\.\d+(\.x|\.\d+|(rc|beta)\d+)?")
+"""A spec that is no path: the go on PATH, or releases by version."""
+_PUBLISHED = re.compile(r"\d+\.\d+(\.\d+|(rc|beta)\d+)")
+"""What a published release calls itself: no development version, no GOEXPERIMENT."""
+
+
+def official(run: Run, chosen: Toolchain) -> bool:
+    """Whether a toolchain is a release as it was published: what the list of known issues says of its
+    version must then be so.  A GOROOT that someone works on, or an overlay, may have a fault mended,
+    and another build may hide it."""
+    named = _NAMED.fullmatch(chosen.spec) and _PUBLISHED.fullmatch(chosen.version)
+    return bool(named) and run.overlay is None and not run.options.flags
+
+
+def _named(node: pytest.Item) -> str:
+    """The argument of pytest's that names a test, from where this run was started."""
+    return os.path.relpath(node.path) + "".join(node.nodeid.partition("::")[1:])
+
+
+def _again(run: Run, chosen: Toolchain, argument: str) -> str:
+    """The command line that runs it again, from where this run was started."""
+    options = run.options
+    command = ["pytest"]
+    command += [f"--config-file={os.path.relpath(options.config_file)}"] if options.config_file else []
+    command += [argument, f"--go={chosen.spec or chosen.version}"]
+    command += [f"--go-overlay={options.overlay}"] if options.overlay else []
+    command += [f"--go-build={flag}" for flag in options.flags]
+    command += [f"--golib-timeout={options.timeout:g}"] if options.timeout is not None else []
+    command += [] if options.known_issues else ["--golib-no-known-issues"]
+    return shlex.join(command)
+
+
+class Fuzz:
+    """Searches one shard for the case that breaks Go."""
+
+    def __init__(self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item) -> None:
+        self._bridge, self._issues, self._node = bridge, issues, node
+
+    def __call__(self, shard: int) -> None:
+        """Ends the test unless every case passed: xfail where only known issues were seen."""
+        run, bridge = self._bridge.context, self._bridge
+        name = run.name(bridge.toolchain)
+        failures = fuzz.Failures(run.options.failures)
+        before = failures.cases(name)[shard::SHARDS]
+        self._node.stash[UNREADABLE] = [
+            f"{path} is passed over, it holds no case any more: {why}"
+            for path, why in failures.unreadable.items()
+        ]
+        drawn = fuzz.generate(run.options.fuzz, f"{run.options.seed} {name} {shard}")
+        fuzzer = fuzz.Fuzzer(bridge.subject, bridge.toolchain.version, self._issues, run.timeout)
+        try:
+            search = fuzzer.search([*before, *drawn])
+        except _NO_OUTCOME as error:
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        data = {
+            "ran": search.ran,
+            "first": search.first,
+            "digest": fuzz.digest(drawn),
+            "known": dict(search.known),
+        }
+        self._node.stash[FUZZED] = data
+        if search.findings:
+            parts = []
+            for finding in search.findings:
+                path = failures.keep(finding, name)
+                verdict = known.verdict(finding.outcome, bridge.toolchain.version, self._issues)
+                again = _again(run, bridge.toolchain, f"--golib-replay={path}")
+                rate = finding.note or (
+                    f"the smallest has {finding.case.size()} nodes and shows it at a rate of {finding.rate:g}"
+                )
+                parts.append(
+                    f"{finding.count} of {search.ran} cases came to this; {rate}\n"
+                    + report.failure(finding.outcome, verdict, name, again)
+                )
+                self._node.stash.setdefault(OUTCOMES, []).append((finding.outcome, verdict))
+            pytest.fail("\n\n".join(parts), pytrace=False)
+        if search.known:
+            self._node.stash[SEEN] = ", ".join(sorted(search.known))
+            pytest.xfail(self._node.stash[SEEN])
+
+
+def _results(run: Run) -> report.Results:
+    path = run.options.json
+    toolchains = [{"spec": one.spec, "version": one.version} for one in run.toolchains]
+    for one in toolchains:
+        # The key is there for a build that is not the usual one.
+        one |= {"build": " ".join(run.options.flags)} if run.options.flags else {}
+    about = {"toolchains": toolchains, "machine": _machine()}
+    try:
+        return report.Results(Path(path).absolute() if path else None, about)
+    except OSError as error:
+        raise pytest.UsageError(f"--golib-json {path}: it can't be written: {error.strerror}") from None
+
+
+class _Controller:
+    """Collects the results where the terminal is: in the controller, or in the only process."""
+
+    def __init__(self, run: Run) -> None:
+        """Raises pytest.UsageError when the results cannot be written."""
+        self._run = run
+        self._results = _results(run)
+        self._searched: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._replayed: dict[str, list[str]] = {}
+        self._unreadable: dict[str, None] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = getattr(report, "golib", None)
+        if data is None or not (report.when == "call" or report.outcome != "passed"):
+            return
+        status: str = report.outcome
+        if status == "skipped" and data["issue"] and hasattr(report, "wasxfail"):
+            status = "known"
+        name = report.nodeid.replace(f"[{data['toolchain']}]", "").replace(f"[{data['toolchain']}-", "[")
+        if "replayed" in data:
+            issues = f" {data['issue']}" if data["issue"] else ""
+            self._replayed[report.nodeid] = [f"{report.nodeid}: {status}{issues}", *data.pop("replayed")]
+        self._unreadable |= dict.fromkeys(data.pop("unreadable"))
+        if data["fuzz"]:
+            self._searched[data["toolchain"]][name] = data["fuzz"]
+        for rare in ("fuzz", "gone", "raised"):
+            if not data[rare]:
+                del data[rare]
+        self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self._results.finish()
+        if self._results.trouble and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._results.trouble:
+            terminalreporter.write_line(f"golib: {self._results.trouble}", red=True)
+        rows = self._results.rows
+        if not rows:
+            return
+        if self._replayed:
+            terminalreporter.section("replayed")
+        for name in _replay_ids(self._run):
+            for line in self._replayed.get(name, ()):
+                terminalreporter.write_line(line)
+        terminalreporter.section("Go's behaviour")
+        for line in report.summary(rows, [self._run.name(one) for one in self._run.toolchains]):
+            terminalreporter.write_line(line)
+        for chosen, shards in sorted(self._searched.items()):
+            ran = sum(data["ran"] for data in shards.values())
+            digest = fuzz.combined(data["digest"] for _, data in sorted(shards.items()))
+            terminalreporter.write_line(
+                f"fuzz {chosen}: {ran} cases, seed {self._run.options.seed}, "
+                f"sha256 of what was drawn {digest}"
+            )
+        titles = {issue.id: issue for issue in known.shipped()}
+        seen = sorted({name for row in rows if row["status"] == "known" for name in row["issue"].split(", ")})
+        for name in seen:
+            terminalreporter.write_line(f"{name}: {titles[name].title} ({titles[name].url})")
+        for row in rows:
+            for name in row.get("gone", ()):
+                title = f" ({titles[name].title})" if name in titles else ""
+                terminalreporter.write_line(f"{name}: gone{title} with {row['toolchain']}")
+        for line in self._unreadable:
+            terminalreporter.write_line(f"golib: {line}")
+        for one in self._run.unavailable:
+            terminalreporter.write_line(f"not available: {one.version} ({one.why})")
