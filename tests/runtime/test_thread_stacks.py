@@ -6,7 +6,7 @@ import pytest
 
 from golib import GC, C, Go, Grow, Python, Traceback
 from golib.case.calltree import ESTIMATE_BELOW, KIB
-from golib.case.legality import GO_FRAME, PYTHON_FRAME, RESERVE
+from golib.case.legality import GO_FRAME, PYTHON_FRAME, RESERVE, SMALLEST_PYTHON_STACK
 from golib.case.script import Phase
 
 SIZES = [48 * KIB, 64 * KIB, 72 * KIB, 128 * KIB, 256 * KIB, 1 << 20, 8 << 20, 64 << 20]
@@ -14,7 +14,9 @@ SIZES = [48 * KIB, 64 * KIB, 72 * KIB, 128 * KIB, 256 * KIB, 1 << 20, 8 << 20, 6
 
 @pytest.fixture(params=SIZES, ids=lambda size: f"size={size}")
 def size(request):
-    return request.param
+    """Or the least that this Python takes for a thread of its own."""
+    python = "kind" in request.fixturenames and request.getfixturevalue("kind") == "python"
+    return max(request.param, SMALLEST_PYTHON_STACK) if python else request.param
 
 
 @pytest.fixture(params=["native", "memory", "python"])
@@ -53,7 +55,7 @@ def test_python_between_on_it(check, size, kind, on):
 
 
 def test_the_smallest_python_thread(check, on):
-    check(*on("python", Go(GC()), stack=32 * KIB))
+    check(*on("python", Go(GC()), stack=SMALLEST_PYTHON_STACK))
 
 
 @pytest.mark.parametrize("kind", ["native", "memory"])
