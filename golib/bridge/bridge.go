@@ -5,6 +5,8 @@
 // (golib/toolchains/build.py).
 package bridge
 
+// // Python looks the C functions up by their names, whatever CGO_CFLAGS says.
+// #cgo CFLAGS: -fvisibility=default
 // #cgo LDFLAGS: -Wl,--wrap=pthread_getattr_np -Wl,--wrap=crosscall2
 // #include <stdlib.h>
 // #include "golib.h"

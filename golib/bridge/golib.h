@@ -8,10 +8,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-// Python looks these names up, whatever -fvisibility the user's own cgo flags
-// say.
-#pragma GCC visibility push(default)
-
 // What a frame does when it runs: fn(arg). arg is the node itself.
 struct thunk {
 	void (*fn)(void *);
@@ -137,7 +133,5 @@ void golib_wait_ready(void);
 
 void golib_may_be_signalled(struct golib_thread *self);
 int golib_instead(void);
-
-#pragma GCC visibility pop
 
 #endif

@@ -180,8 +180,8 @@ def build(
     overlay is Go's own overlay file (`go help build`), whose replacements are relative to its folder and
     whose keys may begin with $GOROOT. flags are build flags, of ``FLAGS``. ldflags are the linker's, as for
     `go build -ldflags`; -s and -w among them have no effect, for golib reads the DWARF. session is an id
-    shared by processes that see the same sources: only the first of them runs the go command. progress gets a line
-    before a build begins.
+    shared by processes that see the same sources: only the first of them runs the go command. progress gets
+    a line before a build begins.
 
     Raises BuildError, OverlayError when it is the overlay's fault, FlagError when it is that of the flags,
     PackageError when the folder has no main package with exports, NewerError when it wants a newer Go.
