@@ -60,10 +60,11 @@ static struct node *scenario(void)
 	return self->ours ? self->scenario : newest;
 }
 
-__attribute__((noinline)) static void crossing(struct node *n, void (*fn)(void *), void *frame, int size,
-	uintptr_t context)
+// Apart from the wrapper, so that the compiler has nothing to save there.
+__attribute__((noinline)) static void crossing(void (*fn)(void *), void *frame, int size, uintptr_t context)
 {
-	uint64_t number = golib_record_crossing(n, GOLIB_CROSSING, 0);
+	struct node *n = scenario();
+	uint64_t number = n ? golib_record_crossing(n, GOLIB_CROSSING, 0) : 0;
 
 	__real_crosscall2(fn, frame, size, context);
 	if (number)
@@ -72,10 +73,8 @@ __attribute__((noinline)) static void crossing(struct node *n, void (*fn)(void *
 
 void __wrap_crosscall2(void (*fn)(void *), void *frame, int size, uintptr_t context)
 {
-	struct node *n = newest ? scenario() : 0;
-
-	if (n)
-		crossing(n, fn, frame, size, context);
+	if (newest)
+		crossing(fn, frame, size, context);
 	else
 		__real_crosscall2(fn, frame, size, context);
 }
