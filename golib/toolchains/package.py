@@ -1,8 +1,8 @@
 """A Go main package of anybody's, and what the go command must be told to link golib's bridge into it.
 
 Nothing of the user's is changed.  A file more, which an overlay lays into the package, imports the bridge; a
-copy of go.mod (-modfile), or an overlay over go.work where the package belongs to a workspace, says where the
-bridge is: relative to the module, for the path gets into the library's build information.
+copy of go.mod (-modfile), or of go.work (GOWORK) where the package belongs to a workspace, says where the
+bridge is: in go.mod relative to the module, for that path gets into the library's build information.
 
 The go command takes no -modfile beside a vendor folder, and with -mod=mod it passes over patches in it.
 Each module in there is therefore replaced by its folder, to which the overlay adds the go.mod that vendoring
@@ -240,14 +240,26 @@ def _join_module(go: Go, module: Path, made: Linked, folder: Path) -> None:
 
 
 def _join_workspace(go: Go, work: Path, made: Linked, folder: Path) -> None:
+    # Not an overlay, which Go 1.21 passes over. Elsewhere its paths must be absolute.
     copy = folder / "go.work"
     copy.write_bytes(work.read_bytes())
-    edits = [f"-use={_relative(BRIDGE, work.parent)}"]
+    sums = work.with_name("go.work.sum")
+    if sums.exists():
+        (folder / "go.work.sum").write_bytes(sums.read_bytes())
+    edits = [f"-use={BRIDGE.resolve()}"]
+    said = json.loads(go("work", "edit", "-json", str(work)))
+    for used in said["Use"]:
+        path = used["DiskPath"]
+        edits += [f"-dropuse={path}", f"-use={(work.parent / path).resolve()}"]
+    for replaced in said.get("Replace") or ():
+        old, new = replaced["Old"], replaced["New"]
+        if new["Path"].startswith(("./", "../")):
+            version = f"@{old['Version']}" if "Version" in old else ""
+            edits.append(f"-replace={old['Path']}{version}={(work.parent / new['Path']).resolve()}")
     for path, version in _vendored(work.parent, made):
-        edits.append(f"-replace={path}@{version}=./vendor/{path}")
+        edits.append(f"-replace={path}@{version}={work.parent / 'vendor' / path}")
     go("work", "edit", *edits, str(copy))
-    made.arguments.append("-mod=readonly")
-    made.replacements[str(work)] = copy.read_bytes()
+    made.environment["GOWORK"] = str(copy)
 
 
 def _relative(path: Path, start: Path) -> str:
