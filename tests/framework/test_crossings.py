@@ -90,6 +90,7 @@ class Scenario(IntEnum):
     PANIC = 7_100_003  # the inner one never returns
     ELSEWHERE = 7_100_004  # on a thread that golib does not know
     CLOSED = 7_100_005  # no scenario is open any more
+    BODY = 7_100_006  # the first round of the frame's body
 
 
 _C = """\
@@ -120,6 +121,10 @@ static void scenario(struct node *n)
 		changes_mask = 0;
 		break;
 	case PANIC: Recovers(); break;
+	case BODY:
+		golib_run_body(n);
+		n->times--;
+		break;
 	case ELSEWHERE:
 		pthread_create(&thread, 0, elsewhere, 0);
 		pthread_join(thread, 0);
@@ -201,6 +206,14 @@ def test_without_an_open_scenario_nothing_is_recorded(users: Subject) -> None:
     # Nor is a callback of golib's own, on another thread meanwhile.
     outcome = users.run(Case(Go(scenario(Scenario.CLOSED)), Go(Thread(Go(), kind="native"))))
     assert outcome.kind is Kind.PASSED, outcome
+    assert not [event for event in outcome.events if event.phase in CROSSINGS]
+
+
+def test_a_thread_of_the_tree_does_not_belong_to_anothers_scenario(users: Subject) -> None:
+    body = Thread(Go(), kind="native")
+    outcome = users.run(Case(Go(C(body, stack=int(Scenario.BODY), times=2))))
+    # Both rounds have run.  That the frame does not hold its bytes is no matter here.
+    assert [event.node for event in outcome.events if event.phase is Phase.ENTERED].count(3) == 2
     assert not [event for event in outcome.events if event.phase in CROSSINGS]
 
 
