@@ -746,8 +746,11 @@ class _Judge:
             if event.phase is Phase.CROSSING:
                 begun[event.did] = event
             elif event.phase is Phase.CROSSED:
-                step = Step(self._placed[event.node], event.phase, False, 0, 0, 0, alone=False)
-                before = begun[event.did]
+                placed, before = self._placed.get(event.node), begun.pop(event.did, None)
+                if placed is None or before is None or before.tid != event.tid:
+                    self._out_of_order(None, event, index)
+                    continue
+                step = Step(placed, event.phase, False, 0, 0, 0, alone=False)
                 known = _Known()
                 at = At(step, event, before, None, known, seen, self._case, self._stack_guard, self._initial)
                 for name, expected, value, why in _crossed(at):

@@ -603,7 +603,7 @@ def test_a_death_shows_gos_words_and_the_trace_up_to_it(twin: Suite) -> None:
         "fatal: fatal error: sync: unlock of unlocked mutex\n",
         "ended: SIGABRT",
         f"C(stack={Break.THROW}) entered C",
-        "    main.golibThrow(...)\n",
+        "    pytest-golib.invalid/bridge.golibThrow(...)\n",
     )
 
 

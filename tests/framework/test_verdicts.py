@@ -63,7 +63,7 @@ MOVED_IN_UNWINDM: Edits = {
     "cgocall.go": [("\t\tsched := &mp.g0.sched\n", "\t\tsched := &mp.g0.sched\n\t\tmp.g0.stack.lo += 8\n")]
 }
 
-NO_GOEXIT: Edits = {"bridge.go": [("\truntime.Goexit()\n", "")]}
+NO_GOEXIT: Edits = {"leaves.go": [("\truntime.Goexit()\n", "")]}
 
 Changed = Callable[[Edits, Case], Subject]
 
