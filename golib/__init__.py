@@ -13,6 +13,7 @@ runtime still knows which C stack it stands on.
     plugin        the hooks and fixtures, which load the rest when a test uses golib
     commands      the command golib, also python -m golib
     bridge/       the Go package that is linked into the library under test
+    seed/         the library under test where nobody names another: a Go main package like any
 
 A folder imports from those above it only (tests/framework/test_layers.py).  This module imports nothing
 until it is asked for a name: every pytest run of an environment loads it with the plugin, and the fork

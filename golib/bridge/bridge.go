@@ -1,8 +1,13 @@
-// The bridge: a Go shared library whose exported functions run a call tree.
-// It is built with -buildmode=c-shared by the toolchain under test, on that
-// toolchain's unmodified runtime.
-package main
+// Package bridge runs call trees in the Go shared library that it is linked
+// into: a main package of anybody's, built with -buildmode=c-shared by the
+// toolchain under test, on that toolchain's unmodified runtime. The package
+// need not know of it: golib adds a file with one blank import
+// (golib/toolchains/build.py).
+package bridge
 
+// // Python looks the C functions up by their names, whatever CGO_CFLAGS says.
+// #cgo CFLAGS: -fvisibility=default
+// #cgo LDFLAGS: -Wl,--wrap=pthread_getattr_np -Wl,--wrap=crosscall2
 // #include <stdlib.h>
 // #include "golib.h"
 import "C"
@@ -18,44 +23,14 @@ import (
 	"syscall"
 	"unsafe"
 
-	"golib/bridge/g"
+	"pytest-golib.invalid/bridge/g"
 )
-
-func main() {}
 
 func init() {
 	C.golib_read_g = (*[0]byte)(g.CReader())
 	begin()
 	C.golib_set_ready()
 }
-
-// The seed's functions, by the seed's names (testcarchive/testdata/libgo9).
-
-//export GoF
-func GoF(p int32) {
-	runtime.GC()
-	if p != 0 {
-		panic("panic")
-	}
-}
-
-//export callGoWithVariousStackAndGoFrame
-func callGoWithVariousStackAndGoFrame(p int32) {
-	if p != 0 {
-		defer func() {
-			if recover() == nil {
-				panic("did not panic")
-			}
-			runtime.GC()
-		}()
-	}
-	C.callGoWithVariousStack(C.int(p))
-}
-
-// GoEmpty is the function that the seed's benchmark calls (libgo10).
-//
-//export GoEmpty
-func GoEmpty() {}
 
 // golibGo is the Go frame of a call tree. A frame without recover has no
 // defer at all, so that a panic finds nothing of ours on its way.

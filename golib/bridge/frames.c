@@ -15,38 +15,6 @@
 #include <unistd.h>
 
 extern void golibGo(struct node *);
-extern void GoF(int32_t);
-
-// What the seed's C program does (testcarchive/testdata/main9.c).
-
-__attribute__((noinline)) static void use(volatile int *x) { (*x)++; }
-
-void callGoFWithDeepStack(int p)
-{
-	volatile int x[10000];
-
-	x[0] = x[9999] = 0;
-	use(&x[0]);
-	use(&x[9999]);
-	GoF(p);
-	use(&x[0]);
-	use(&x[9999]);
-}
-
-void callGoWithVariousStack(int p)
-{
-	struct golib_thread *self = golib_self();
-	struct node *n = self->callee;
-
-	self->callee = 0;
-	if (n && n->nbody) { // something else stands where the seed's C stood
-		golib_run_body(n);
-		return;
-	}
-	GoF(0);
-	callGoFWithDeepStack(p);
-	GoF(0);
-}
 
 // golib_call runs a frame on this thread's stack, as it stands.
 void golib_call(const struct thunk *t)
@@ -119,6 +87,20 @@ void golib_export_end(struct node *n)
 	golib_record(n, GOLIB_AFTER);
 }
 
+// golib_instead is for an export's own C side: it runs what the case puts in
+// its place, and says whether there is anything.
+int golib_instead(void)
+{
+	struct golib_thread *self = golib_self();
+	struct node *n = self->callee;
+
+	self->callee = 0;
+	if (!n || !n->nbody)
+		return 0;
+	golib_run_body(n);
+	return 1;
+}
+
 void golib_frame_export(void *arg)
 {
 	struct node *n = arg;
@@ -135,6 +117,7 @@ void golib_run(struct node *root, int blocked, int leave)
 {
 	sigset_t set;
 
+	golib_self()->ours = 1;
 	sigemptyset(&set);
 	if (blocked) {
 		sigaddset(&set, blocked);

@@ -1,3 +1,3 @@
-module golib/bridge
+module pytest-golib.invalid/bridge
 
-go 1.21
+go 1.17

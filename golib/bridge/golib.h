@@ -18,6 +18,8 @@ enum golib_phase {
 	GOLIB_BEFORE, GOLIB_ENTERED, GOLIB_LEAVING, GOLIB_RECOVERED, GOLIB_AFTER,
 	GOLIB_ENDED, // of a thread: its M, seen by who joined it
 	GOLIB_DID,   // of a Go leaf that returns: its work is done
+	GOLIB_CROSSING, // in a scenario: the user's library is about to call Go
+	GOLIB_CROSSED,  // and has come back
 };
 
 // What a thread knows of itself. It lives in the thread's TLS.
@@ -26,6 +28,8 @@ struct golib_thread {
 	uint32_t queries;          // how often this thread asked
 	uint32_t tid;
 	uint32_t mute;             // >0: in a middle round of a repeated frame, record nothing
+	uint32_t ours;             // 1: a thread of the tree; 0: somebody else's
+	struct node *scenario;     // the one that is open on it, see crossings.c
 	struct node *callee;       // the Export node whose C side is to be replaced
 };
 
@@ -47,6 +51,7 @@ struct node {
 	char *m;                   // Thread: the M it had when it left
 	uint64_t end_sigmask;      // Thread: its own state after all destructors but ours
 	uint64_t end_alt_sp, end_alt_size, end_alt_flags;
+	struct node *older;        // of an open scenario: one that was opened before, see crossings.c
 	uint32_t mute;             // Thread: inherited from the thread that starts it
 	uint32_t pad;
 };
@@ -107,8 +112,11 @@ extern void *(*golib_read_g)(void);
 struct golib_thread *golib_self(void);
 void golib_record(struct node *n, int phase);
 void golib_record_did(struct node *n, int phase, uint64_t did);
+uint64_t golib_record_crossing(struct node *n, int phase, uint64_t number);
 void golib_record_m(struct node *n, int phase, char *m, uint64_t did);
 void golib_remember_end(struct node *n);
+void golib_scenario_begin(struct node *n);
+void golib_scenario_end(struct node *n);
 char *golib_m(void);
 void golib_call(const struct thunk *t);
 void golib_run_body(struct node *n);
@@ -124,7 +132,6 @@ void golib_set_ready(void);
 void golib_wait_ready(void);
 
 void golib_may_be_signalled(struct golib_thread *self);
-
-void callGoWithVariousStack(int p);
+int golib_instead(void);
 
 #endif

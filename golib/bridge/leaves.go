@@ -1,6 +1,6 @@
 // What a Go frame can do beside calling C: a leaf of the call tree is its class
 // in golib/case/calltree.py and its function here.
-package main
+package bridge
 
 // #include "golib.h"
 import "C"
@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"golib/bridge/g"
+	"pytest-golib.invalid/bridge/g"
 )
 
 // kind is the number of a kind of node, made of its name on both sides

@@ -134,18 +134,9 @@ char *golib_m(void)
 	return g ? *(char **)(g + golib_roots.g_m) : 0;
 }
 
-void golib_record(struct node *n, int phase)
-{
-	golib_record_m(n, phase, golib_m(), 0);
-}
-
-void golib_record_did(struct node *n, int phase, uint64_t did)
-{
-	golib_record_m(n, phase, golib_m(), did);
-}
-
-// golib_record_m is golib_record for an M that need not be the thread's own.
-__attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m, uint64_t did)
+// append records one event, of a thread with that M. numbered: 0 for did means
+// 1 + its place in the trace. It returns what did has become.
+__attribute__((noinline)) static uint64_t append(struct node *n, int phase, char *m, uint64_t did, int numbered)
 {
 	struct golib_thread *self = golib_self();
 	struct event *e;
@@ -158,11 +149,11 @@ __attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m
 	int i;
 
 	if (self->mute)
-		return;
+		return 0;
 	slot = atomic_fetch_add(&golib_header->next, 1);
 	if (slot >= golib_header->capacity) {
 		golib_fault("the trace is full: raise golib.trace.CAPACITY or make the case smaller");
-		return;
+		return 0;
 	}
 	e = &golib_events[slot];
 	e->node = n->id;
@@ -174,7 +165,7 @@ __attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m
 	e->told_hi = self->told_hi;
 	e->sp = (uint64_t)__builtin_frame_address(0);
 	e->m = (uint64_t)m;
-	e->did = did;
+	e->did = numbered && !did ? slot + 1ul : did;
 	if (m) {
 		base[GOLIB_IN_G0] = *(char **)(m + golib_roots.m_g0);
 		base[GOLIB_IN_CURG] = *(char **)(m + golib_roots.m_curg);
@@ -191,6 +182,31 @@ __attribute__((noinline)) void golib_record_m(struct node *n, int phase, char *m
 		e->alt_flags = (uint32_t)n->end_alt_flags;
 	}
 	atomic_store(&e->committed, golib_header->generation);
+	return e->did;
+}
+
+void golib_record(struct node *n, int phase)
+{
+	golib_record_m(n, phase, golib_m(), 0);
+}
+
+void golib_record_did(struct node *n, int phase, uint64_t did)
+{
+	golib_record_m(n, phase, golib_m(), did);
+}
+
+// golib_record_crossing records an event with that number, where 0 means a new
+// one: 1 + its place in the trace, so that both events of a callback tell which
+// they are. It returns the number, or 0 when nothing was recorded.
+uint64_t golib_record_crossing(struct node *n, int phase, uint64_t number)
+{
+	return append(n, phase, golib_m(), number, 1);
+}
+
+// golib_record_m is golib_record for an M that need not be the thread's own.
+void golib_record_m(struct node *n, int phase, char *m, uint64_t did)
+{
+	append(n, phase, m, did, 0);
 }
 
 // golib_remember_end keeps the state that an ending thread has for GOLIB_ENDED.

@@ -57,6 +57,7 @@ void golib_gate_free(struct golib_gate *gate)
 uint64_t golib_begin_thread(struct node *n)
 {
 	n->thread = golib_self();
+	n->thread->ours = 1;
 	n->thread->mute = n->mute;
 	golib_may_be_signalled(n->thread);
 	return golib_gate_wait(n->gate);

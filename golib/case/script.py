@@ -46,6 +46,9 @@ class Phase(IntEnum):
     AFTER = 4  # the caller, again
     ENDED = 5  # who joined a native thread looks at the M it had
     DID = 6  # a Go leaf, when its work is done
+    # In a scenario, of no step: the user's own library calls Go, as often as it likes.
+    CROSSING = 7  # about to
+    CROSSED = 8  # and has come back
 
 
 class End(Enum):

@@ -211,10 +211,14 @@ MACHINE = (
     *("throwsplit", "curg_lockedm", "cgoCtxt", "sched_sp", "paniconfault"),
 )
 """What else of m and g a callback must give back."""
+_NOT_THE_USERS = tuple(name for name in MACHINE if name not in ("lockedExt", "paniconfault"))
+"""Those that no Go code can change, as runtime.LockOSThread and debug.SetPanicOnFault do."""
 RELATIVE = ("syscallsp", "syscallbp", "curg_sched_sp")
 """Addresses in the goroutine's stack: given back relative to its upper end, since it may move."""
 POINTERS = ("curg_panic", "curg_defer")
 """Given back as to whether there is one: they may lie in the goroutine's stack."""
+_OF_A_SCENARIO = (Phase.CROSSING, Phase.CROSSED)
+"""Events of no step: a scenario's library calls Go as often as it likes."""
 ZERO = ("locks", "mallocing", "throwing", "dying", "preemptoff", "isExtraInSig")
 """Outside of the runtime's own work each of these is zero."""
 
@@ -484,6 +488,24 @@ def _returned(at: At) -> Compared:
         yield "accurate", exact, event.values["accurate"], Rule.NEEDM
 
 
+def _crossed(at: At) -> Compared:
+    """A callback of the user's own library, in a scenario, has returned to C: what it does in Go, and how
+    often it asks, is its own affair."""
+    event, before = at.event, at.before
+    assert before is not None
+    if before.m:
+        yield "m", before.m, event.m, Rule.BOUND
+        # Who called C from Go is in a callback further up.
+        outermost = not before.values.get("ncgo")
+        yield from _given_back(at, before, Rule.RESTORED, outermost=outermost, machine=_NOT_THE_USERS)
+        return
+    yield from _own_state(at, before)
+    yield "has an M", True, bool(event.m), Rule.BOUND
+    for name in ("guard0", "guard1"):
+        if name in event.values:
+            yield name, event.values["lo"] + at.stack_guard, event.values[name], Rule.GUARD
+
+
 # At what stands below a Go frame, and at other frames and leaves.
 
 
@@ -641,6 +663,7 @@ class _Judge:
         seen = {step: event for pairs in aligned for step, _, event in pairs}
         for pairs in aligned:
             self._judge(pairs, seen)
+        self._judge_crossings(seen)
         self._found.sort(key=lambda found: (found.index < 0, found.index))
         return self._found
 
@@ -652,6 +675,8 @@ class _Judge:
         begun: dict[int, list[list[tuple[int, Event]]]] = defaultdict(list)
         strays: list[list[tuple[int, Event]]] = []
         for index, event in enumerate(self._events):
+            if event.phase in _OF_A_SCENARIO:
+                continue
             placed = self._placed.get(event.node)
             if placed and isinstance(placed.node, calltree.Thread) and event.phase is Phase.ENTERED:
                 running[event.tid] = []
@@ -713,6 +738,24 @@ class _Judge:
             _note(at)
             last = event
 
+    def _judge_crossings(self, seen: Mapping[Step, Event]) -> None:
+        """Each callback of a scenario against its own beginning.  One that has no end was left behind by a
+        panic, or is under way."""
+        begun: dict[int, Event] = {}
+        for index, event in enumerate(self._events):
+            if event.phase is Phase.CROSSING:
+                begun[event.did] = event
+            elif event.phase is Phase.CROSSED:
+                placed, before = self._placed.get(event.node), begun.pop(event.did, None)
+                if placed is None or before is None or before.tid != event.tid:
+                    self._out_of_order(None, event, index)
+                    continue
+                step = Step(placed, event.phase, False, 0, 0, 0, alone=False)
+                known = _Known()
+                at = At(step, event, before, None, known, seen, self._case, self._stack_guard, self._initial)
+                for name, expected, value, why in _crossed(at):
+                    self._compare(step, index, name, expected, value, why)
+
     def _compare(self, step: Step, index: int, name: str, expected: object, seen: object, rule: Rule) -> None:
         self.compared[rule] += 1
         if expected.allows(seen) if isinstance(expected, Range) else expected == seen:
@@ -754,14 +797,21 @@ def _same(event: Event, before: Event, names: Sequence[str], rule: Rule) -> Comp
                 yield name, old[name], new[name], rule
 
 
-def _given_back(at: At, before: Event, rule: Rule, *, outermost: bool = False) -> Compared:
+def _given_back(
+    at: At, before: Event, rule: Rule, *, outermost: bool = False, machine: Sequence[str] = MACHINE
+) -> Compared:
     """Everything is as at an earlier event on the same side.  ``outermost``: no callback is under way further
     up that would need the old bounds."""
     event, inside = at.event, at.inside
-    left = inside is not None and all(inside.values.get(name) == event.values.get(name) for name in BOUNDS)
+    if at.step.phase is Phase.CROSSED:  # the callback's own bounds left no event
+        left = _contains(event.bounds, before.sp)
+    else:
+        left = inside is not None and all(
+            inside.values.get(name) == event.values.get(name) for name in BOUNDS
+        )
     if not (outermost and (answered(event) or left)):
         yield from _same(event, before, BOUNDS, rule)
-    yield from _same(event, before, MACHINE, rule)
+    yield from _same(event, before, machine, rule)
     new, old = event.values, before.values
     for name in RELATIVE:  # in Go they hold what an earlier call left
         if name in new and name in old and old[name] and not event.in_go:

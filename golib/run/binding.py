@@ -23,6 +23,8 @@ _PROTOTYPES = {
     "golib_begin_thread": ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.POINTER(NodeStruct)),
     "golib_export_begin": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
     "golib_export_end": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
+    "golib_scenario_begin": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
+    "golib_scenario_end": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
     "golib_signals_start": ctypes.CFUNCTYPE(None, ctypes.c_int),
     "golib_signals_stop": ctypes.CFUNCTYPE(None),
     "golib_wait_ready": ctypes.CFUNCTYPE(None),

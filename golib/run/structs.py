@@ -66,6 +66,7 @@ class NodeStruct(ctypes.Structure):
         ("end_alt_sp", ctypes.c_uint64),
         ("end_alt_size", ctypes.c_uint64),
         ("end_alt_flags", ctypes.c_uint64),
+        ("older", ctypes.c_void_p),
         ("mute", ctypes.c_uint32),
         ("pad", ctypes.c_uint32),
     )

@@ -156,6 +156,8 @@ class Event:
     kernel wrote a signal's frame on this thread meanwhile; where further signals arrive, any of them; 2 if
     there was no handler yet, and the kernel dropped the signal.
 
+    CROSSING and CROSSED: the number of that callback, the same in both, and no other's in this trace.
+
     ENTERED of a Python frame: 1.  Of a thread in a Together: how many threads had come when all began.
     """
 

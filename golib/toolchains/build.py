@@ -1,4 +1,5 @@
-"""Toolchain + Go package (+ overlay) -> Library, by that toolchain's own `go build -buildmode=c-shared`.
+"""Toolchain + Go main package (+ overlay) -> Library, by that toolchain's own `go build -buildmode=c-shared`,
+with golib's bridge linked in (golib.toolchains.package).
 
 Libraries are kept below the cache folder: GOLIB_CACHE, else the user's cache folder for golib.
 
@@ -38,11 +39,15 @@ import filelock
 import platformdirs
 
 from golib.toolchains import layout, symbols
+from golib.toolchains import package as packages
 from golib.toolchains.layout import Layout, LayoutError
+from golib.toolchains.package import BRIDGE, BuildError, Go, NewerError, PackageError
 from golib.toolchains.toolchain import ANSWER_SECONDS, Toolchain, c_compiler
 
-BRIDGE = Path(__file__).parent.parent / "bridge"
-"""golib's own Go package, which every case runs in."""
+__all__ = ["BRIDGE", "SEED", "BuildError", "NewerError", "PackageError"]
+
+SEED = Path(__file__).parent.parent / "seed"
+"""The library that golib's own cases run in: a Go main package like any other."""
 
 FLAVOURS = ("real", "absent")
 """real: the runtime as it is. absent: it gets the #else of x_cgo_getstackbound's #if, which is meant for
@@ -60,21 +65,15 @@ LOCK_SECONDS = 2 * BUILD_SECONDS
 KEEP_DAYS = 7
 """Libraries and stamps that no session has used for so long are removed: far longer than any run."""
 
-# The bridge defines __wrap_pthread_getattr_np, which counts the questions and can hide the answers.
-_BRIDGE_LINK = ("--wrap=pthread_getattr_np",)
-
 # The loader maps a library where it was linked to lie, if that is free.  ThreadSanitizer knows Go's code and
 # variables below 0xe000000000 only (compiler-rt, tsan_platform.h, "Go on linux/x86_64"): where the loader
 # chooses, it says "failed to allocate" and ends the process, or with the old memory layout (setarch -L) finds
 # the race and has no report of it ("failed to restore address").  Go's heap begins at 0xc000000000.
-_RACE_LINK = ("-Ttext-segment=0x7000000000",)
+_RACE_LINK = "-Wl,-Ttext-segment=0x7000000000"
 
 # A panic leaves C frames behind without a word to the sanitizer, which then takes the red zones round their
 # variables for those of whoever uses that memory next: see golib.toolchains.sanitizers.NOT_JUDGED.
 _NO_RED_ZONES = "--param=asan-stack=0"
-
-# Of the go command's output in a message, characters; the first errors are the telling ones.
-_OUTPUT_LIMIT = 4000
 
 # In an overlay's keys: the GOROOT of whichever toolchain builds.
 _GOROOT = "$GOROOT/"
@@ -90,7 +89,6 @@ _OWN = {
     "GOTOOLCHAIN": "local",
     "GOFLAGS": "-buildvcs=false",
     "GO111MODULE": "on",
-    "GOWORK": "off",
     "GOOS": "linux",
     "GOARCH": "amd64",
     "CGO_ENABLED": "1",
@@ -105,8 +103,8 @@ _DROPPED = {
     "GOFLAGS": "golib builds with its own flags, and --go-build names others",
     "GOROOT": _NAMES_IT,
     "GOTOOLCHAIN": _NAMES_IT,
-    "GO111MODULE": "golib builds a module of its own",
-    "GOWORK": "golib builds a module of its own",
+    "GO111MODULE": "golib builds modules",
+    "GOWORK": "golib takes the go.work that the package's module belongs to",
     "GOOS": "golib builds for Linux",
     "GOARCH": "golib builds for amd64",
     "GODEBUG": _IN_ITS_WORLD.format("godebug"),
@@ -119,10 +117,6 @@ _DROPPED = {
 }
 # Those that make another library, and are the user's to choose.
 _HONOURED = ("GOEXPERIMENT", "GOAMD64", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_LDFLAGS")
-
-
-class BuildError(Exception):
-    """A library cannot be built: one sentence, then what the go command said."""
 
 
 class OverlayError(BuildError):
@@ -175,26 +169,31 @@ def build(
     flavour: str = "real",
     overlay: Path | None = None,
     flags: tuple[str, ...] = (),
-    package: Path = BRIDGE,
+    package: Path = SEED,
+    ldflags: str = "",
     session: str | None = None,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Library:
-    """The package as that toolchain builds it, with DWARF, from the cache where nothing has changed.
+    """The main package in that folder as that toolchain builds it, with the bridge and DWARF, from the cache
+    where nothing has changed.
 
     overlay is Go's own overlay file (`go help build`), whose replacements are relative to its folder and
-    whose keys may begin with $GOROOT. flags are build flags, of ``FLAGS``. session is an id shared by
-    processes that see the same sources: only the first of them runs the go command. progress gets a line
-    before a build begins.
+    whose keys may begin with $GOROOT. flags are build flags, of ``FLAGS``. ldflags are the linker's, as for
+    `go build -ldflags`; -s and -w among them have no effect, for golib reads the DWARF. session is an id
+    shared by processes that see the same sources: only the first of them runs the go command. progress gets
+    a line before a build begins.
 
-    Raises BuildError, OverlayError when it is the overlay's fault, FlagError when it is that of the flags.
+    Raises BuildError, OverlayError when it is the overlay's fault, FlagError when it is that of the flags,
+    PackageError when the folder has no main package with exports, NewerError when it wants a newer Go.
     """
     if flavour not in FLAVOURS:
         raise ValueError(f"flavour {flavour!r} is none of {', '.join(FLAVOURS)}")
     check_flags(flags)
     package = package.resolve()
+    packages.check_folder(package)
     replacements = _replacements(toolchain, flavour, overlay)
     cache = _cache()
-    entry = cache / "libraries" / _entry_name(toolchain, flavour, flags, replacements, package)
+    entry = cache / "libraries" / _entry_name(toolchain, flavour, flags, ldflags, replacements, package)
     try:
         entry.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(entry / "lock", timeout=LOCK_SECONDS):
@@ -204,7 +203,8 @@ def build(
                 progress(f"building {package.name} with {' '.join((toolchain.name, *flags))} ({flavour})")
                 _sweep(entry)
                 with tempfile.TemporaryDirectory(prefix="build-", dir=entry) as folder:
-                    digest = _build(toolchain, flags, replacements, package, cache, entry, Path(folder))
+                    go = Go(toolchain, package, _environment(flags))
+                    digest = _build(go, flags, ldflags, replacements, cache, entry, Path(folder))
                     if session is not None:
                         _write(stamp, digest, Path(folder))
             path, description = _paths(entry, digest)
@@ -279,6 +279,7 @@ def _entry_name(
     toolchain: Toolchain,
     flavour: str,
     flags: tuple[str, ...],
+    ldflags: str,
     replacements: Mapping[str, bytes | None],
     package: Path,
 ) -> str:
@@ -286,8 +287,8 @@ def _entry_name(
         path: hashlib.sha256(text).hexdigest() if text is not None else None
         for path, text in replacements.items()
     }
-    facts = [layout.FORMAT, toolchain.version, str(toolchain.goroot), flavour, contents, str(package)]
-    facts += flags
+    facts = [layout.FORMAT, toolchain.version, str(toolchain.goroot), flavour, contents]
+    facts += [str(package), str(BRIDGE), ldflags, *flags]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return f"{toolchain.name}-{flavour}{''.join(flags)}-{key}"
 
@@ -305,41 +306,28 @@ def _stamped(entry: Path, stamp: Path) -> str | None:
 
 
 def _build(
-    toolchain: Toolchain,
+    go: Go,
     flags: tuple[str, ...],
+    ldflags: str,
     replacements: Mapping[str, bytes | None],
-    package: Path,
     cache: Path,
     entry: Path,
     folder: Path,
 ) -> str:
     """Builds in folder, moves the library and its layout into the entry, gives its digest."""
     product = folder / "libgolib.so"
-    command = [str(toolchain.go), "build", "-buildmode=c-shared", "-trimpath", *flags, "-o", str(product)]
-    link = [*(_BRIDGE_LINK if package == BRIDGE.resolve() else ()), *(_RACE_LINK if "-race" in flags else ())]
-    if link:
-        command.append(f"-ldflags=-extldflags=-Wl,{','.join(link)}")
-    if replacements:
-        command.append(f"-overlay={_write_overlay(replacements, entry / 'overlay', folder)}")
-    try:
-        done = subprocess.run(
-            [*command, "."],
-            cwd=package,
-            env=_environment(cache, flags),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=BUILD_SECONDS,
-            check=False,
-        )
-    except OSError as error:
-        raise BuildError(f"{toolchain.go} cannot be run in {package}: {error}") from error
-    except subprocess.TimeoutExpired as error:
-        raise BuildError(f"{toolchain.name} did not build {package} within {BUILD_SECONDS} s") from error
+
+    def lay(whole: Mapping[str, bytes | None]) -> str:
+        return f"-overlay={_write_overlay(whole, entry / 'overlay', folder)}"
+
+    linked = packages.link(go, replacements, lay, cache / "modules", folder)
+    command = ["build", "-buildmode=c-shared", "-trimpath", *flags, *linked.arguments, "-o", str(product)]
+    if ldflags:
+        # Of the linker's flags the last counts.
+        command.append(f"-ldflags={ldflags} -s=0 -w=0")
+    done = go.run([*command, "."], BUILD_SECONDS, linked.environment)
     if done.returncode != 0:
-        raise BuildError(f"{toolchain.name} cannot build {package}:\n{_bounded(done.stdout)}")
+        raise packages.refusal(go.toolchain, go.package, done.stderr + done.stdout)
     digest = hashlib.sha256(product.read_bytes()).hexdigest()[:16]
     path, description = _paths(entry, digest)
     try:
@@ -349,7 +337,7 @@ def _build(
             described = json.dumps(layout.read(product).to_json())
         except LayoutError as error:
             raise BuildError(
-                f"{toolchain.name} built a library without the runtime's layout: {error}"
+                f"{go.toolchain.name} built a library without the runtime's layout: {error}"
             ) from error
     # Moved even when there already: it is the same, and now young enough for _sweep in other processes.
     _write(description, described, folder)
@@ -357,23 +345,17 @@ def _build(
     return digest
 
 
-def _environment(cache: Path, flags: tuple[str, ...]) -> dict[str, str]:
+def _environment(flags: tuple[str, ...]) -> dict[str, str]:
     """The user's own, but for what would build something else or elsewhere."""
-    environment = {name: value for name, value in os.environ.items() if name != "GOROOT"} | _OWN
-    # Fetched toolchains lie below the user's GOMODCACHE, where an overlay may replace nothing.
-    environment["GOMODCACHE"] = str(cache / "modules")
+    environment = {name: value for name, value in os.environ.items() if name not in ("GOROOT", "GOWORK")}
+    environment |= _OWN
     if "-asan" in flags:
         environment["CGO_CFLAGS"] = f"{environment.get('CGO_CFLAGS', '-g -O2')} {_NO_RED_ZONES}"
+    elif environment.get("CGO_CFLAGS"):
+        environment["CGO_CFLAGS"] += " -g"  # the prototypes of the exports stand in C's DWARF
+    if "-race" in flags:
+        environment["CGO_LDFLAGS"] = f"{environment.get('CGO_LDFLAGS', '-g -O2')} {_RACE_LINK}"
     return environment
-
-
-def _bounded(output: str) -> str:
-    output = output.strip()
-    return (
-        output
-        if len(output) <= _OUTPUT_LIMIT
-        else f"{output[:_OUTPUT_LIMIT]}\n… and {len(output)} characters in all"
-    )
 
 
 def _write(path: Path, text: str, folder: Path) -> None:

@@ -160,7 +160,7 @@ void golib_broken(struct node *n)
 """
 
 _GO = """\
-package main
+package bridge
 
 import "C"
 import "sync"

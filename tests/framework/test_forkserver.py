@@ -265,7 +265,7 @@ def test_one_server_serves_every_godebug(subject: Subject) -> None:
 
 
 def test_what_one_case_laid_the_next_has_not(subject: Subject) -> None:
-    assert "init golib/bridge" not in subject.run(Case(Go())).stderr
+    assert "init pytest-golib.invalid/bridge" not in subject.run(Case(Go())).stderr
     assert "init runtime @" in subject.run(Case(Go(), godebug="inittrace=1")).stderr
     assert "init runtime @" not in subject.run(Case(Go())).stderr
 

@@ -27,7 +27,9 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     [release], _ = resolve([request.param])
     package = tmp_path_factory.mktemp("package")
     (package / "go.mod").write_text("module example/empty\n\ngo 1.21\n")
-    (package / "empty.go").write_text('package main\n\nimport "C"\n\nfunc main() {}\n')
+    (package / "empty.go").write_text(
+        'package main\n\nimport "C"\n\n//export Empty\nfunc Empty() {}\n\nfunc main() {}\n'
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GOLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
         return build(release, package=package)

@@ -490,8 +490,8 @@ def test_a_planted_data_race_is_found(
     outcome = racing.run(case, PLENTY)
     assert (outcome.kind, outcome.headline) == (Kind.FATAL, RACE)
     assert outcome.ended == f"exit status {RACE_STATUS}"
-    assert outcome.signature.frames == ("main.write",)
-    assert "golib/bridge/leaves.go:" in outcome.stderr
+    assert outcome.signature.frames == ("pytest-golib.invalid/bridge.write",)
+    assert "pytest-golib.invalid/bridge" in outcome.stderr
     assert racing.run(case, PLENTY).signature == outcome.signature
     # It ends there, and the case before it is none the worse.
     first, last = racing.run_in_a_row([Case(Go()), case], PLENTY)

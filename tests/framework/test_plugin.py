@@ -495,7 +495,7 @@ def test_two_workers_build_once(suite: Suite, go_on_path: Toolchain, tmp_path: P
     run = suite.run("-n", "2")
     assert run.status == 0, run.output
     assert run.output.count("golib: building") == 1
-    run.says(f"golib: building bridge with {go_on_path.name} (real)")
+    run.says(f"golib: building seed with {go_on_path.name} (real)")
     # Each process that runs the go command with an id of its own leaves a stamp.
     assert len(list(cache.glob("libraries/*/session-*"))) == 1
     assert len(list(cache.glob("libraries/*/libgolib-*.so"))) == 1
@@ -606,7 +606,7 @@ def test_a_death_shows_gos_words_and_the_trace_up_to_it(twin: Suite) -> None:
         "fatal: fatal error: sync: unlock of unlocked mutex\n",
         "ended: SIGABRT",
         f"C(stack={Break.THROW}) entered C",
-        "    main.golibThrow(...)\n",
+        "    pytest-golib.invalid/bridge.golibThrow(...)\n",
     )
 
 

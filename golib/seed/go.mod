@@ -1,0 +1,3 @@
+module pytest-golib.invalid/seed
+
+go 1.21

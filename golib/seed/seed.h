@@ -1,0 +1,3 @@
+// The seed's C side.
+
+void callGoWithVariousStack(int p);
