@@ -116,7 +116,7 @@ void golib_export_begin(struct node *n)
 void golib_export_end(struct node *n)
 {
 	golib_self()->callee = 0;
-	golib_record(n, GOLIB_AFTER);
+	golib_record_did(n, GOLIB_AFTER, n->result);
 }
 
 void golib_frame_export(void *arg)

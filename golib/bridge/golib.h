@@ -49,6 +49,7 @@ struct node {
 	uint64_t end_alt_sp, end_alt_size, end_alt_flags;
 	uint32_t mute;             // Thread: inherited from the thread that starts it
 	uint32_t pad;
+	uint64_t result;           // Export: what came back, a number or a digest
 };
 
 #define GOLIB_VALUES 64

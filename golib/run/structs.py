@@ -68,6 +68,7 @@ class NodeStruct(ctypes.Structure):
         ("end_alt_flags", ctypes.c_uint64),
         ("mute", ctypes.c_uint32),
         ("pad", ctypes.c_uint32),
+        ("result", ctypes.c_uint64),
     )
 
 

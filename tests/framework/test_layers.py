@@ -42,10 +42,10 @@ FLOORS = (
 )
 """A folder, or a module beside the folders, imports from its own and the floors below it only."""
 
-FORKED = ("run", "case.calltree", "case.legality", "case.script", "case.__init__")
+FORKED = ("run", "case.calltree", "case.legality", "case.script", "case.prototype", "case.__init__")
 """What a fork server loads, and a forked child after it: small, no third party, and nothing of the rest."""
 
-PURE = ("case.calltree", "case.legality", "case.script", "judge.model")
+PURE = ("case.calltree", "case.legality", "case.prototype", "case.script", "judge.model")
 """No process, no clock, no Go: the same answer for the same arguments."""
 NO_PROCESS = ("case", "judge", "show", "reduce")
 """May read files and decode a wait status, but starts and watches nothing."""
