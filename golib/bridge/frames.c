@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-extern void golibGo(struct node *);
+extern uint64_t golibGo(struct node *, uint64_t);
 extern void GoF(int32_t);
 
 // What the seed's C program does (testcarchive/testdata/main9.c).
@@ -67,9 +67,12 @@ void golib_frame_go(void *arg)
 {
 	struct node *n = arg;
 
+	// Passed through Go, which gives its complement: did is 0 where all its
+	// bits arrived both ways, else it shows which did not.
+	uint64_t value = 0x9e3779b97f4a7c15 * (uint64_t)(n->id + 1);
+
 	golib_record(n, GOLIB_BEFORE);
-	golibGo(n);
-	golib_record(n, GOLIB_AFTER);
+	golib_record_did(n, GOLIB_AFTER, golibGo(n, value) ^ ~value);
 }
 
 // Holds n->stack bytes and touches both ends, as the seed's deep stack does.

@@ -578,6 +578,11 @@ def _seen(at: At) -> Compared:
             yield name, wanted, grown, Rule.DID
 
 
+def _passed(at: At) -> Compared:
+    """The number that a Go frame takes and gives has lost none of its bits: ``did`` has those that it lost."""
+    yield "did", 0, at.event.did, Rule.VALUE
+
+
 def _value(at: At) -> Compared:
     """What an export gave is what the case says it gives."""
     node = at.step.node
@@ -606,7 +611,7 @@ RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
     (calltree.Go, Phase.BEFORE): (_called,),
     (calltree.Go, Phase.ENTERED): (_entered,),
     (calltree.Go, Phase.LEAVING): (_frame_left,),
-    (calltree.Go, Phase.AFTER): (_returned,),
+    (calltree.Go, Phase.AFTER): (_returned, _passed),
     (calltree.Export, Phase.BEFORE): (_called,),
     (calltree.Export, Phase.AFTER): (_returned, _value),
     (calltree.C, Phase.LEAVING): (_settled,),

@@ -155,9 +155,11 @@ def _points(value: object) -> bool:
     return isinstance(value, ctypes._Pointer | ctypes.Array | ctypes._CFuncPtr)  # type: ignore[attr-defined]
 
 
-def _python(kind: Type, value: Any) -> Any:
-    """What a call gave, as Python has it."""
+def _python(kind: Type, value: Any, keep: Any = None) -> Any:
+    """What a call gave, as Python has it.  ``keep``: what it was given, into which a slice may point."""
     match kind.kind:
+        case "slice":
+            value.keep = keep
         case "string":
             return ctypes.string_at(value.p, value.n).decode(errors="surrogateescape") if value.n else ""
         case "chars" if value is not None:
@@ -165,7 +167,7 @@ def _python(kind: Type, value: Any) -> Any:
             chars.address = value
             return chars
         case "struct":
-            return _named(kind)(*(_python(of, getattr(value, name)) for name, _, of in kind.fields))
+            return _named(kind)(*(_python(of, getattr(value, name), keep) for name, _, of in kind.fields))
     return value
 
 
@@ -265,7 +267,7 @@ class Loaded:
                 inside.pop()
             if raised or self._astray:
                 raise (raised or self._astray).pop(0)
-            return given if of.gives is None else _python(of.gives, given)
+            return given if of.gives is None else _python(of.gives, given, keep)
 
         export.__name__ = name
         export.__doc__ = str(of)

@@ -22,8 +22,9 @@ SOURCES = {
 }
 
 FLOORS = (
-    # What happens on the stacks; which Go, and what it builds.
-    ("case", "toolchains"),
+    # What happens on the stacks, and what may be called there; which Go, and what it builds.
+    ("case",),
+    ("toolchains",),
     # One case in one child.
     ("run",),
     # What a run came to.
