@@ -579,7 +579,7 @@ def _seen(at: At) -> Compared:
 
 
 def _passed(at: At) -> Compared:
-    """The number that a Go frame takes and gives has lost none of its bits: ``did`` has those that it lost."""
+    """The number that a Go frame takes and gives is whole: ``did`` has the bits that were lost."""
     yield "did", 0, at.event.did, Rule.VALUE
 
 

@@ -338,9 +338,9 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
             "case.script:1 imports judge.model, which stands above it",
         ),
         (
-            "toolchains.build",
-            "from golib.case import script",
-            "toolchains.build:1 imports case.script, which stands beside",
+            "case.script",
+            "from golib.toolchains import build",
+            "case.script:1 imports toolchains.build, which stands above it",
         ),
         (
             "run.binding",
