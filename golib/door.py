@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Sequence
 from functools import cache
 
-from golib.case import legality
-from golib.case.calltree import C, Case, Export, Go, Node, Python, Thread, Together
+from golib.case import legality, prototype
+from golib.case.calltree import C, Case, Export, Go, IllegalCase, Node, Python, Thread, Together
 from golib.judge import outcome
 from golib.judge.outcome import Outcome
 from golib.run import structs, trace
@@ -114,15 +114,43 @@ class Subject:
                 f"bounds={case.bounds!r} needs a bridge of flavour {flavour(case)!r}, "
                 f"this is {self.library.flavour!r}"
             )
+        for export in _with_values(case):
+            known = self.library.exports.get(export.name)
+            if known is None:
+                there = ", ".join(self.library.exports)
+                raise IllegalCase(
+                    f"{export.label}: the library exports no {export.name}; it has {there}"
+                    if there
+                    else f"{export.label}: the library does not say what exports take; add -g to CGO_CFLAGS"
+                )
+            wrong = prototype.refuse_call(export.name, known, export.args)
+            if wrong is None and export.returns is not None:
+                wrong = prototype.refuse_result(export.name, known, export.returns)
+            if wrong is not None:
+                raise IllegalCase(f"{export.label}: {wrong}")
 
     def _children(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> trace.Ended:
-        request = Request(str(self.library.path), self._fields, cases, timeout, trace_file, load)
+        called = {export.name for case in cases for export in _with_values(case)}
+        exports = {name: self.library.exports[name] for name in called}
+        request = Request(str(self.library.path), self._fields, cases, timeout, trace_file, load, exports)
         ended = servers().run(self.world(cases[0]), request)
         if ended.samples:
             before, mark, after = ended.stderr.partition(trace.OUT_OF_TIME)
             stacks = symbols.text(self.library.path, ended.samples)
             ended = dataclasses.replace(ended, stderr=before + mark + stacks + after)
         return ended
+
+
+def _with_values(case: Case) -> list[Export]:
+    """The exports of a case that Python calls with arguments."""
+    found = []
+    waiting: list[Node] = [*case.trees]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.children()
+        if isinstance(node, Export) and not node.seeds:
+            found.append(node)
+    return found
 
 
 def flavour(case: Case) -> str:

@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-extern void golibGo(struct node *);
+extern uint64_t golibGo(struct node *, uint64_t);
 
 // golib_call runs a frame on this thread's stack, as it stands.
 void golib_call(const struct thunk *t)
@@ -35,9 +35,12 @@ void golib_frame_go(void *arg)
 {
 	struct node *n = arg;
 
+	// Passed through Go, which gives its complement: did is 0 where all its
+	// bits arrived both ways, else it shows which did not.
+	uint64_t value = 0x9e3779b97f4a7c15 * (uint64_t)(n->id + 1);
+
 	golib_record(n, GOLIB_BEFORE);
-	golibGo(n);
-	golib_record(n, GOLIB_AFTER);
+	golib_record_did(n, GOLIB_AFTER, golibGo(n, value) ^ ~value);
 }
 
 // Holds n->stack bytes and touches both ends, as the seed's deep stack does.
@@ -84,7 +87,7 @@ void golib_export_begin(struct node *n)
 void golib_export_end(struct node *n)
 {
 	golib_self()->callee = 0;
-	golib_record(n, GOLIB_AFTER);
+	golib_record_did(n, GOLIB_AFTER, n->result);
 }
 
 // golib_instead is for an export's own C side: it runs what the case puts in

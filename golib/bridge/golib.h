@@ -54,6 +54,7 @@ struct node {
 	struct node *older;        // of an open scenario: one that was opened before, see crossings.c
 	uint32_t mute;             // Thread: inherited from the thread that starts it
 	uint32_t pad;
+	uint64_t result;           // Export: what came back, a number or a digest
 };
 
 #define GOLIB_VALUES 64

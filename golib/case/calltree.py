@@ -154,7 +154,7 @@ class Node:
         if self.body:
             data["body"] = [child.to_json() for child in self.body]
         for name, value in self.properties().items():
-            data[name] = [child.to_json() for child in value] if name == "deferred" else value
+            data[name] = [child.to_json() for child in value] if name == "deferred" else _written(value)
         return data
 
 
@@ -277,17 +277,29 @@ EXPORTS = ("GoF", "callGoWithVariousStackAndGoFrame", "GoEmpty")
 
 @dataclass(frozen=True, init=False, repr=False)
 class Export(Frame):
-    """One of the bridge's plain exports, called by its name: the seed's ``GoF(p)`` and
-    ``callGoWithVariousStackAndGoFrame(p)``, and ``GoEmpty``. A body stands where the seed's C
-    function ``callGoWithVariousStack`` stood."""
+    """An export of the library, called by its name.
+
+    The seed's ``GoF(p)``, ``callGoWithVariousStackAndGoFrame(p)`` and ``GoEmpty`` are C calling Go; a body
+    stands where the seed's C function ``callGoWithVariousStack`` stood.  Any other one is called by a Python
+    frame with ``args`` (int, float, bool, str, bytes, None, and tuples of them), and what comes back is held
+    against ``returns`` where that is given.  A slice is ``("int64", (1, 2))``, or bytes."""
 
     symbol = "golib_frame_export"
 
     name: str = ""
     p: int = number(0, 0, 1)
+    args: tuple[Any, ...] = ()
+    returns: Any = None
 
-    def __init__(self, *body: Node, name: str = "", p: int = 0) -> None:
-        self._set(body=body, name=name, p=p)
+    def __init__(
+        self, *body: Node, name: str = "", p: int = 0, args: tuple[Any, ...] = (), returns: Any = None
+    ) -> None:
+        self._set(body=body, name=name, p=p, args=args, returns=returns)
+
+    @property
+    def seeds(self) -> bool:
+        """Whether C calls it with ``p``, and not Python with ``args``."""
+        return self.name in EXPORTS
 
 
 class GC(GoLeaf):
@@ -396,6 +408,20 @@ class Setrlimit(CLeaf):
         self._set(body=(), stack=stack)
 
 
+def _written(value: Any) -> Any:
+    """Plain data as JSON has it: a tuple as a list, bytes as an object with their Latin-1 text."""
+    if isinstance(value, tuple):
+        return [_written(one) for one in value]
+    return {"bytes": value.decode("latin-1")} if isinstance(value, bytes) else value
+
+
+def _read(value: Any) -> Any:
+    """The plain data that ``_written`` wrote."""
+    if isinstance(value, list):
+        return tuple(_read(one) for one in value)
+    return value["bytes"].encode("latin-1") if isinstance(value, dict) else value
+
+
 def from_json(data: Mapping[str, Any]) -> Node:
     """The node that ``to_json`` made this of. Raises IllegalCase when the data is no node."""
     try:
@@ -403,6 +429,8 @@ def from_json(data: Mapping[str, Any]) -> Node:
         keywords = {name: value for name, value in data.items() if name not in ("node", "body")}
         if "deferred" in keywords:
             keywords["deferred"] = tuple(from_json(child) for child in keywords["deferred"])
+        for name in keywords.keys() & {"args", "returns"}:
+            keywords[name] = _read(keywords[name])
         return kind(*(from_json(child) for child in data.get("body", ())), **keywords)
     except (KeyError, TypeError) as error:
         raise IllegalCase(f"{data!r} is no node of a call tree: {error}") from None

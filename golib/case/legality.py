@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from _thread import stack_size
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,6 +130,17 @@ class _Place:
     go_made: bool = False  # Go made this thread
 
 
+def _is_plain(value: object) -> bool:
+    """Whether it means the same in JSON, in its repr and in another process."""
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return (
+        value is None
+        or type(value) in (bool, int, str, bytes)
+        or (type(value) is float and math.isfinite(value))
+    )
+
+
 def _check_values(node: object, path: str) -> None:
     """Each property is of its type, and within what makes sense."""
     if not isinstance(node, Node):
@@ -138,7 +150,11 @@ def _check_values(node: object, path: str) -> None:
         name, value = field.name, getattr(node, field.name)
         if name in ("body", "deferred"):
             continue
-        if name == "recover":
+        if name in ("args", "returns"):
+            good = (name == "returns" or type(value) is tuple) and _is_plain(value)
+            data = "int, finite float, bool, str, bytes, None and tuples of them"
+            rule = f"is {'a tuple' if name == 'args' else 'one'} of {data}"
+        elif name == "recover":
             good, rule = isinstance(value, bool), "is True or False"
         elif "range" in field.metadata:
             low, high = field.metadata["range"]
@@ -242,8 +258,14 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                 if any(used & _regions(other) for other in node.body[:index]):
                     raise illegal("two of its threads would run on the same foreign stack")
         case Export():
-            if node.name not in EXPORTS:
-                raise illegal(f"name is one of {', '.join(EXPORTS)}")
+            if not isinstance(node.name, str) or not node.name.isidentifier():
+                raise illegal(f"name is that of an export of the library, such as {', '.join(EXPORTS)}")
+            if node.seeds and (node.args or node.returns is not None):
+                raise illegal(f"{node.name} takes p= and gives nothing; leave out args= and returns=")
+            if not node.seeds and node.p:
+                raise illegal("p= belongs to the seed's exports; write args=")
+            if not node.seeds:
+                needs(PYTHON_FRAME, "the Python frame that calls an export with arguments")
             if node.body and node.name != "callGoWithVariousStackAndGoFrame":
                 raise illegal("only callGoWithVariousStackAndGoFrame has a C side to be replaced")
             if node.p and node.body and not any(end(child) is End.PANIC for child in node.body):

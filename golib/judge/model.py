@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import zip_longest
 
-from golib.case import calltree
+from golib.case import calltree, prototype
 from golib.case.calltree import Case, Node
 from golib.case.script import Phase, Step, ThreadScript, script
 from golib.run.trace import Event
@@ -56,6 +56,12 @@ class Rule(Enum):
     DID = (
         "each node does what its name says, and that can be seen",
         "documentation of package runtime (GC, Gosched, Stack, LockOSThread), pthread_kill(3), setrlimit(2)",
+    )
+    VALUE = (
+        "a value that passes through Go arrives whole: what an export gives is what the case says (a number"
+        " itself, else a digest)",
+        "documentation of cmd/cgo: Go functions can be exported for use by C code, with their parameters and"
+        " results",
     )
     CONTAINS = (
         "in a callback on an extra M, g0's bounds contain SP: lo < sched.sp <= hi",
@@ -594,6 +600,19 @@ def _seen(at: At) -> Compared:
             yield name, wanted, grown, Rule.DID
 
 
+def _passed(at: At) -> Compared:
+    """The number that a Go frame takes and gives is whole: ``did`` has the bits that were lost."""
+    yield "did", 0, at.event.did, Rule.VALUE
+
+
+def _value(at: At) -> Compared:
+    """What an export gave is what the case says it gives."""
+    node = at.step.node
+    assert isinstance(node, calltree.Export)
+    if node.returns is not None:
+        yield "did", prototype.digest(node.returns), at.event.did, Rule.VALUE
+
+
 def _did_in_c(at: At) -> Compared:
     """A leaf of C's has changed nothing that a callback may not change either."""
     assert at.before is not None
@@ -614,9 +633,9 @@ RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
     (calltree.Go, Phase.BEFORE): (_called,),
     (calltree.Go, Phase.ENTERED): (_entered,),
     (calltree.Go, Phase.LEAVING): (_frame_left,),
-    (calltree.Go, Phase.AFTER): (_returned,),
+    (calltree.Go, Phase.AFTER): (_returned, _passed),
     (calltree.Export, Phase.BEFORE): (_called,),
-    (calltree.Export, Phase.AFTER): (_returned,),
+    (calltree.Export, Phase.AFTER): (_returned, _value),
     (calltree.C, Phase.LEAVING): (_settled,),
     (calltree.Python, Phase.ENTERED): (_in_python,),
     (calltree.Stack, Phase.ENTERED): (_switched,),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any
 
+from golib.case.prototype import Prototype
 from golib.run import trace
 from golib.run.structs import Fields, NodeStruct, Thunk
 
@@ -52,6 +54,8 @@ class Bridge:
         # RTLD_LOCAL, as a Python user's ctypes.CDLL does.
         self._library = ctypes.CDLL(path)
         self._functions: dict[str, Any] = {}
+        self.exports: Mapping[str, Prototype] = {}
+        self._loaded: Any = None
         sizes = _Sizes()
         self.function("golib_sizes")(sizes)
         if tuple(sizes) != _OURS:
@@ -64,6 +68,14 @@ class Bridge:
             prototype = prototype or _PROTOTYPES[name]
             found = self._functions[name] = prototype((name, self._library))
         return found
+
+    def export(self, name: str) -> Any:
+        """One that Python calls with arguments, by ``exports``."""
+        if self._loaded is None:
+            from golib.run.exports import Loaded  # few cases need it
+
+            self._loaded = Loaded(self._library, self.exports)
+        return self._loaded[name]
 
     def address(self, name: str) -> int:
         """Of a function of the bridge."""

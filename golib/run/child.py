@@ -12,11 +12,12 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from golib.case import calltree
 from golib.case.calltree import Case
+from golib.case.prototype import Prototype
 from golib.run import binding, process, structs
 from golib.run.program import Program
 from golib.run.trace import HARNESS_STATUS
@@ -33,6 +34,7 @@ class Request:
     timeout: float  # seconds for each of them
     trace: str = ""  # where the execution trace goes, if the world has one on; else nowhere
     load: int = 0  # busy processes that the server keeps beside the child
+    exports: Mapping[str, Prototype] = field(default_factory=dict)  # those that the cases call from Python
 
 
 def prepare(header: object) -> None:
@@ -95,6 +97,7 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> N
         os.environ["GOLIB_TRACE"] = request.trace
     bridge = binding.Bridge(request.library)
     bridge.use(memory, request.fields)
+    bridge.exports = request.exports
     if on:
         bridge.wait_ready()
     limits = resource.getrlimit(resource.RLIMIT_STACK)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from golib.case import calltree, legality
+from golib.case import calltree, legality, prototype
 from golib.case.calltree import Node
 from golib.case.script import Phase
 from golib.run.binding import BindingError, Bridge
@@ -117,8 +117,11 @@ class Program:
             case calltree.Stack():
                 struct.region_lo, struct.region_hi = self._regions[node.region]
             case calltree.Export():
-                self._addresses.append((struct, "export", node.name))
-                struct.argument = node.p
+                if node.seeds:
+                    self._addresses.append((struct, "export", node.name))
+                    struct.argument = node.p
+                else:
+                    struct.export = self._callback(lambda _: self._export(node, struct))
             case calltree.Signal():
                 struct.argument = calltree.SIGNALS[node.name]
             case calltree.Thread():
@@ -136,15 +139,31 @@ class Program:
             self._bridge.function(name)(*arguments)
             self._bridge.function("golib_export_end")(struct)
 
+        def call_with_values(export: calltree.Export, struct: NodeStruct) -> None:
+            self._bridge.function("golib_export_begin")(struct)
+            self._export(export, struct)
+            self._bridge.function("golib_export_end")(struct)
+
         calls: list[Callable[[], None]] = []
         for below, thunk in zip(node.body, body, strict=True):
             if isinstance(below, calltree.Export):
                 arguments = () if below.name == "GoEmpty" else (below.p,)
                 struct = NodeStruct.from_address(thunk.arg)
-                calls.append(partial(call_export, below.name, arguments, struct))
+                if below.seeds:
+                    calls.append(partial(call_export, below.name, arguments, struct))
+                else:
+                    calls.append(partial(call_with_values, below, struct))
             else:
                 calls.append(partial(call, thunk))
         return calls
+
+    def _export(self, node: calltree.Export, struct: NodeStruct) -> None:
+        """Calls an export with its arguments, and leaves what came back for the event after it."""
+        from golib.run import exports  # few cases need it
+
+        given = self._bridge.export(node.name)(*node.args)
+        if node.returns is not None:
+            struct.result = prototype.digest(exports.plain(given, node.returns))
 
     def _thread(self, node: calltree.Thread, struct: NodeStruct, body: Sequence[Thunk]) -> None:
         struct.stack = node.bytes

@@ -69,6 +69,7 @@ class NodeStruct(ctypes.Structure):
         ("older", ctypes.c_void_p),
         ("mute", ctypes.c_uint32),
         ("pad", ctypes.c_uint32),
+        ("result", ctypes.c_uint64),
     )
 
 

@@ -31,14 +31,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import filelock
 import platformdirs
 
-from golib.toolchains import layout, symbols
+from golib.case import prototype
+from golib.case.prototype import Prototype
+from golib.toolchains import layout, prototypes, symbols
 from golib.toolchains import package as packages
 from golib.toolchains.layout import Layout, LayoutError
 from golib.toolchains.package import BRIDGE, BuildError, Go, NewerError, PackageError
@@ -139,6 +141,8 @@ class Library:
     """Build flags beside golib's own: of ``FLAGS``."""
     preload: str = ""
     """What LD_PRELOAD must name in a process that is to load it, or nothing."""
+    exports: Mapping[str, Prototype] = field(default_factory=dict)
+    """What its DWARF says of its exports, by name; nothing where it was compiled without -g."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -148,6 +152,7 @@ class Library:
             "flavour": self.flavour,
             "flags": list(self.flags),
             "preload": self.preload,
+            "exports": prototype.to_json(self.exports),
         }
 
     @classmethod
@@ -160,6 +165,7 @@ class Library:
             data["flavour"],
             tuple(data["flags"]),
             data["preload"],
+            prototype.from_json(data["exports"]),
         )
 
 
@@ -208,7 +214,7 @@ def build(
                     if session is not None:
                         _write(stamp, digest, Path(folder))
             path, description = _paths(entry, digest)
-            described = Layout.from_json(json.loads(description.read_text()))
+            described = json.loads(description.read_text())
     except filelock.Timeout as error:
         why = f"another process has held {entry / 'lock'} for {LOCK_SECONDS} s"
         raise BuildError(f"{why}; end it, or set GOLIB_CACHE to another folder") from error
@@ -217,7 +223,16 @@ def build(
             f"the cache {entry} cannot be used: {error}; set GOLIB_CACHE to another folder"
         ) from error
     preload = _sanitizer(path) if "-asan" in flags else ""
-    return Library(toolchain, path, described, flavour, flags, preload)
+    exports = prototype.from_json(described["exports"])
+    return Library(toolchain, path, Layout.from_json(described["layout"]), flavour, flags, preload, exports)
+
+
+def _exports(library: Path) -> dict[str, Any]:
+    """What it says of its exports: nothing where the user's CGO_CFLAGS leave -g out."""
+    try:
+        return prototype.to_json(prototypes.read(library))
+    except prototypes.PrototypesError:
+        return {}
 
 
 def check_overlay(path: Path) -> None:
@@ -287,7 +302,7 @@ def _entry_name(
         path: hashlib.sha256(text).hexdigest() if text is not None else None
         for path, text in replacements.items()
     }
-    facts = [layout.FORMAT, toolchain.version, str(toolchain.goroot), flavour, contents]
+    facts = [layout.FORMAT, prototypes.FORMAT, toolchain.version, str(toolchain.goroot), flavour, contents]
     facts += [str(package), str(BRIDGE), ldflags, *flags]
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return f"{toolchain.name}-{flavour}{''.join(flags)}-{key}"
@@ -334,7 +349,7 @@ def _build(
         described = description.read_text()  # reading it from the DWARF takes 30 ms
     except FileNotFoundError:
         try:
-            described = json.dumps(layout.read(product).to_json())
+            described = json.dumps({"layout": layout.read(product).to_json(), "exports": _exports(product)})
         except LayoutError as error:
             raise BuildError(
                 f"{go.toolchain.name} built a library without the runtime's layout: {error}"

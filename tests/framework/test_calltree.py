@@ -338,9 +338,9 @@ FULL = "callGoWithVariousStackAndGoFrame"
         ),
         # Exports.
         (
-            Case(Export(name="Exit")),
-            "node 0, Export(name='Exit')",
-            "name is one of GoF, ",
+            Case(Export(name="not a name")),
+            "node 0, Export(name='not a name')",
+            "name is that of an export of the library, such as GoF, ",
             Case(Export(name="GoF")),
         ),
         (

@@ -22,8 +22,9 @@ SOURCES = {
 }
 
 FLOORS = (
-    # What happens on the stacks; which Go, and what it builds.
-    ("case", "toolchains"),
+    # What happens on the stacks, and what may be called there; which Go, and what it builds.
+    ("case",),
+    ("toolchains",),
     # One case in one child.
     ("run",),
     # What a run came to.
@@ -42,10 +43,10 @@ FLOORS = (
 )
 """A folder, or a module beside the folders, imports from its own and the floors below it only."""
 
-FORKED = ("run", "case.calltree", "case.legality", "case.script", "case.__init__")
+FORKED = ("run", "case.calltree", "case.legality", "case.script", "case.prototype", "case.__init__")
 """What a fork server loads, and a forked child after it: small, no third party, and nothing of the rest."""
 
-PURE = ("case.calltree", "case.legality", "case.script", "judge.model")
+PURE = ("case.calltree", "case.legality", "case.prototype", "case.script", "judge.model")
 """No process, no clock, no Go: the same answer for the same arguments."""
 NO_PROCESS = ("case", "judge", "show", "reduce")
 """May read files and decode a wait status, but starts and watches nothing."""
@@ -337,9 +338,9 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
             "case.script:1 imports judge.model, which stands above it",
         ),
         (
-            "toolchains.build",
-            "from golib.case import script",
-            "toolchains.build:1 imports case.script, which stands beside",
+            "case.script",
+            "from golib.toolchains import build",
+            "case.script:1 imports toolchains.build, which stands above it",
         ),
         (
             "run.binding",

@@ -343,6 +343,7 @@ WRONG = {
     Rule.THREAD: (twice, -1, {"sigmask": 1}, "sigmask"),
     Rule.COUNT: (repeated, 5, {"queries": 99}, "queries"),
     Rule.DID: (leaving_marks, 4, {"did": 65535}, "did"),
+    Rule.VALUE: (hidden, -1, {"did": 1 << 40}, "did"),
 }
 
 

@@ -150,7 +150,7 @@ def test_the_fields_fit_and_have_one_name_each() -> None:
     [
         ("\tuint64_t sp, told_lo, told_hi;", "\tuint64_t sp, told_lo, told_hi, other;"),
         ("\tchar fault[1000];", "\tchar fault[2000];"),
-        ("\tuint32_t pad;\n};", "\tuint32_t pad;\n\tuint64_t other;\n};"),
+        ("\tuint32_t pad;\n", "\tuint32_t pad;\n\tuint64_t other;\n"),
     ],
     ids=["event", "header", "node"],
 )
