@@ -9,34 +9,40 @@ for all.  ``golib.plugin`` loads this module when there is something to judge.
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import platform
 import re
 import shlex
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-import golib
-from golib import fuzz
+from golib import fuzz, packages, scenario
 from golib.case.calltree import Case, IllegalCase, Node
+from golib.case.places import PLACES
 from golib.door import DEADLINE, Subject, servers
 from golib.judge import known
 from golib.judge.known import KnownIssue, Verdict
 from golib.judge.outcome import Kind, Outcome
-from golib.options import OPTIONS, SHARDS, Options
+from golib.options import HANDED, HOSTS, OPTIONS, SHARDS, Options
+from golib.packages import LIB
 from golib.run.forkserver import ServerError
 from golib.show import report
 from golib.toolchains import build, sanitizers, toolchain
 from golib.toolchains.build import BuildError, Library
 from golib.toolchains.toolchain import SpecError, Toolchain, Unavailable
 
+REPORTS = pytest.StashKey[list[pytest.TestReport]]()
+SAID = pytest.StashKey[str]()
 FUZZED = pytest.StashKey[dict[str, Any]]()
 SEEN = pytest.StashKey[str]()
 OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
@@ -56,7 +62,7 @@ class Run:
     """Each with the text that named it."""
     missing: str = ""
     """Why there is no toolchain, in a run that did not ask for one."""
-    libraries: dict[tuple[Path, str], Library] = field(default_factory=dict)
+    libraries: dict[tuple[Path, str, Path | None], Library] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, options: Options, handed: dict[str, Any] | None) -> Run:
@@ -100,11 +106,16 @@ class Run:
         return name if number == 1 else f"{name}@{number}"
 
     def library(
-        self, chosen: Toolchain, flavour: str, progress: Callable[[str], None] = lambda message: None
+        self,
+        chosen: Toolchain,
+        flavour: str,
+        progress: Callable[[str], None] = lambda message: None,
+        package: Path | None = None,
     ) -> Library:
-        """Raises BuildError."""
-        key = (chosen.goroot, flavour)
+        """``package``: the user's; else golib's own.  Raises BuildError."""
+        key = (chosen.goroot, flavour, package)
         if key not in self.libraries:
+            users = {} if package is None else {"package": package}
             self.libraries[key] = build.build(
                 chosen,
                 flavour=flavour,
@@ -112,6 +123,7 @@ class Run:
                 flags=self.options.flags,
                 session=self.options.session,
                 progress=progress,
+                **users,
             )
         return self.libraries[key]
 
@@ -139,10 +151,12 @@ class Session:
 
     def __init__(self, config: pytest.Config) -> None:
         """Raises pytest.UsageError, one sentence, for an option that cannot be followed."""
-        worker = getattr(config, "workerinput", None)
+        handed = config.stash.get(HANDED, None)
         self._config = config
-        self._is_worker = worker is not None
-        self.run = Run.begin(config.stash[OPTIONS], worker and worker["golib"])
+        self._is_worker = handed is not None
+        self.run = Run.begin(config.stash[OPTIONS], handed)
+        self._tests: dict[str, pytest.Item] = {}
+        """The tests of golib.everywhere that were collected."""
         self._announced = False
         """Whether the header was printed."""
         self._controller = None if self._is_worker else _Controller(self.run)
@@ -158,6 +172,74 @@ class Session:
 
     def bridge(self, chosen: Toolchain) -> Bridge:
         return Bridge(self.run, chosen)
+
+    def _scenario(self, item: pytest.Item) -> Bridge:
+        """What runs the scenario of that test."""
+        spot = spot_of(item)
+        assert spot is not None
+        config = self._config
+        shown = [f"--tb={config.option.tbstyle}", *(["-l"] if config.option.showlocals else [])]
+        shown += [f"-{'v' * config.option.verbose}"] if config.option.verbose > 0 else []
+        shown += [part for name in config.option.plugins for part in ("-p", name)]
+        shown += [part for text in config.option.override_ini or () for part in ("-o", text)]
+        setting = scenario.Setting(
+            folder=str(config.invocation_params.dir),
+            arguments=(
+                f"--rootdir={config.rootpath}",
+                f"--config-file={config.inipath or os.devnull}",
+                f"--import-mode={config.option.importmode}",
+                *(part for text in config.option.pythonwarnings or () for part in ("-W", text)),
+                *(f"--go-build={flag}" for flag in self.run.options.flags),
+                *shown,
+            ),
+            options=_plain(vars(config.option)),
+            handed=self.run.options.handed() | self.handed(),
+            path=tuple(sys.path),
+            pythonpath=os.environ.get("PYTHONPATH"),
+        )
+        tests = {
+            name: f"{one.path}::{name.partition('::')[2]}"
+            for name, one in (self._tests | {item.nodeid: item}).items()
+        }
+        return Bridge(self.run, spot.toolchain, spot.package.path, tests, pickle.dumps(setting))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """The fixtures of a scenario are set up where it runs, in its child."""
+        if spot_of(item) is not None and not self._config.stash.get(HOSTS, False):
+            item.fixturenames = []  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Runs a scenario at its place, and judges what Go made of it."""
+        spot = spot_of(pyfuncitem)
+        if spot is None or self._config.stash.get(HOSTS, False):
+            return None
+        check = Check(self._scenario(pyfuncitem), self.run.issues, pyfuncitem)
+        case = PLACES[spot.place].case(pyfuncitem.nodeid)
+        outcome = check.ran(case)
+        pyfuncitem.stash[REPORTS] = _reports(self._config, outcome.reports)
+        check.judge(outcome)
+        return True
+
+    def _from_child(self, item: pytest.Item, made: pytest.TestReport, excinfo: object) -> None:
+        """Puts what the child reported of a scenario in this process's report."""
+        reports = item.stash.get(REPORTS, [])
+        if excinfo is not None or made.when == "setup":
+            return
+        theirs = [one for one in reports if one.when == made.when]
+        if made.when == "call" and not theirs:
+            theirs = [one for one in reports if one.when == "setup"]
+        for one in theirs:
+            made.outcome, made.longrepr = one.outcome, one.longrepr
+            made.sections = [*one.sections, *made.sections]
+            made.user_properties = one.user_properties
+            made.__dict__.pop("wasxfail", None)
+            if hasattr(one, "wasxfail"):
+                made.wasxfail = one.wasxfail
+        said = item.stash.get(SAID, "")
+        if made.when == "call" and made.failed and said:
+            made.sections.append(("golib", said))
 
     def check(self, bridge: Bridge, node: pytest.Item) -> Check:
         return Check(bridge, self.run.issues, node)
@@ -201,6 +283,28 @@ class Session:
 
     # Parametrization and building.
 
+    def parametrize_everywhere(self, metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
+        """A test of golib.everywhere runs on each toolchain in each place.  Raises pytest.UsageError."""
+        run = self.run
+        library, chosen = mark.args
+        name = metafunc.definition.name
+        if not isinstance(library, packages.Package):
+            raise pytest.UsageError(
+                f"golib.everywhere({library!r}) over {name}: it takes what golib.package() returns"
+            )
+        if strange := [one for one in chosen if one not in PLACES]:
+            raise pytest.UsageError(
+                f"golib.everywhere(places={strange[0]!r}) over {name}: places are {', '.join(PLACES)}"
+            )
+        if LIB not in metafunc.fixturenames:
+            raise pytest.UsageError(f"golib.everywhere over {name}: the test needs the argument {LIB!r}")
+        library.check()
+        if not run.toolchains:
+            raise pytest.UsageError(run.missing)
+        spots = [Spot(one, place, library) for one in run.toolchains for place in chosen or PLACES]
+        ids = [f"{run.name(spot.toolchain)}-{spot.place}" for spot in spots]
+        metafunc.parametrize(LIB, spots, ids=ids)
+
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """A test that uses golib runs on each toolchain, and a test of the fuzzer in shards."""
         run = self.run
@@ -235,7 +339,10 @@ class Session:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Builds, where tests run in this process, what they will need.  Last, below the header."""
         if not self._is_worker and not self._config.option.collectonly:
-            self._build_for([item.nodeid for item in session.items])
+            spots = [spot for item in session.items if (spot := spot_of(item))]
+            for chosen, path in dict.fromkeys((spot.toolchain, spot.package.path) for spot in spots):
+                self._build(chosen, path)
+            self._build_for([item.nodeid for item in session.items if spot_of(item) is None])
 
     def workers_collected(self, ids: Sequence[str]) -> None:
         """Builds what the workers will need.  Raises pytest.UsageError where it cannot be built."""
@@ -247,11 +354,14 @@ class Session:
         for chosen in self.run.toolchains:
             own = self.run.name(chosen)
             if any(f"[{own}-" in name or f"[{own}]" in name for name in ids):
-                # Whether a case needs the other flavour is known when it runs: who runs it builds that.
-                try:
-                    self.run.library(chosen, "real", lambda message: self._say(f"golib: {message}"))
-                except BuildError as error:
-                    raise pytest.UsageError(str(error)) from None
+                self._build(chosen)
+
+    def _build(self, chosen: Toolchain, package: Path | None = None) -> None:
+        # Whether a case needs the other flavour is known when it runs: who runs it builds that.
+        try:
+            self.run.library(chosen, "real", lambda message: self._say(f"golib: {message}"), package)
+        except BuildError as error:
+            raise pytest.UsageError(str(error)) from None
 
     def _say(self, line: str) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -260,13 +370,18 @@ class Session:
 
     # What a test came to.
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
         """Puts on the report, which travels from the worker to the controller, what the case came to."""
         made: pytest.TestReport = yield
         chosen: object
+        spot = spot_of(item)
         if isinstance(item, Replay):
             chosen = item.chosen
+        elif spot is not None:
+            chosen = spot.toolchain
+            if not self._config.stash.get(HOSTS, False):
+                self._from_child(item, made, call.excinfo)
         else:
             callspec = getattr(item, "callspec", None)
             chosen = callspec.params.get("golib_toolchain") if callspec else None
@@ -302,6 +417,40 @@ class Session:
 
     def pytest_unconfigure(self) -> None:
         servers().close()
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a test of golib.everywhere runs: the value of its argument ``lib`` until it is there."""
+
+    toolchain: Toolchain
+    place: str
+    package: packages.Package
+
+
+def spot_of(item: pytest.Item) -> Spot | None:
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get(LIB) if callspec else None
+    return found if isinstance(found, Spot) else None
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that can be handed to another process."""
+    return {
+        name: value
+        for name, value in options.items()
+        if isinstance(value, str | int | float | bool | None) or name in ("keyword", "markexpr")
+    }
+
+
+def _reports(config: pytest.Config, text: str) -> list[pytest.TestReport]:
+    """What a child's test came to."""
+    reports = []
+    for data in json.loads(text or "[]"):
+        if isinstance(data["longrepr"], list):
+            data["longrepr"] = tuple(data["longrepr"])  # a skip's, which JSON has made a list
+        reports.append(config.hook.pytest_report_from_serializable(config=config, data=data))
+    return reports
 
 
 def _compiler() -> str:
@@ -358,8 +507,17 @@ class Replay(pytest.Item):
 class Bridge:
     """The bridge built by the Go that is judged: runs cases, judges nothing by itself."""
 
-    def __init__(self, run: Run, chosen: Toolchain) -> None:
+    def __init__(
+        self,
+        run: Run,
+        chosen: Toolchain,
+        package: Path | None = None,
+        tests: Mapping[str, str] = MappingProxyType({}),
+        scenarios: bytes = b"",
+    ) -> None:
+        """``package``: the library under test, where it is not golib's own; the rest is for ``Subject``."""
         self.toolchain = chosen
+        self._package, self._tests, self._scenarios = package, tests, scenarios
         self.timeout = run.timeout
         self.context = run
         """The run that it belongs to."""
@@ -368,7 +526,8 @@ class Bridge:
     def subject(self, flavour: str = "real") -> Subject:
         """The door to one flavour of the bridge."""
         if flavour not in self._subjects:
-            self._subjects[flavour] = golib.open(self.context.library(self.toolchain, flavour))
+            library = self.context.library(self.toolchain, flavour, package=self._package)
+            self._subjects[flavour] = Subject(library, self._tests, self._scenarios)
         return self._subjects[flavour]
 
     def run(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
@@ -401,13 +560,13 @@ class Check:
 
     def case(self, case: Case, trace_file: str = "") -> Outcome:
         """Returns the outcome of a case that passed, for what a test wants to assert of its trace."""
-        outcome = self._ran(case, trace_file=trace_file)
+        outcome = self.ran(case, trace_file=trace_file)
         self.judge(outcome)
         return outcome
 
     def look(self, case: Case, timeout: float | None = None) -> Outcome:
         """Runs a case that the test judges itself; its outcome is reported as the others are."""
-        outcome = self._ran(case, timeout)
+        outcome = self.ran(case, timeout)
         self._note(outcome)
         return outcome
 
@@ -421,7 +580,8 @@ class Check:
         summary and results say so, and the test goes on."""
         self._node.stash.setdefault(GONE, []).append(issue)
 
-    def _ran(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
+    def ran(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
+        """Runs a case; it is judged by ``judge``."""
         try:
             return self._bridge.run(case, timeout, trace_file)
         except _NO_OUTCOME as error:
@@ -439,6 +599,12 @@ class Check:
         verdict = self._note(outcome)
         if verdict.status == "passed":
             return
+        if outcome.kind is Kind.RAISED:
+            # The child's report says what it raised, and this what Go did.
+            self._node.stash[SAID] = report.raised(
+                outcome, verdict, _again(self._bridge.context, chosen, self._again)
+            )
+            return
         often = None
         if verdict.status == "known":
             often = fuzz.too_often(
@@ -452,7 +618,7 @@ class Check:
         pytest.fail(f"{often}\n\n{text}" if often else text, pytrace=False)
 
     def _rerun(self, case: Case) -> Outcome:
-        return self._ran(case, min(self._bridge.timeout, fuzz.RARE_DEADLINE))
+        return self.ran(case, min(self._bridge.timeout, fuzz.RARE_DEADLINE))
 
 
 _NO_OUTCOME = (IllegalCase, ServerError, BuildError)

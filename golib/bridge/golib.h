@@ -18,6 +18,7 @@ enum golib_phase {
 	GOLIB_BEFORE, GOLIB_ENTERED, GOLIB_LEAVING, GOLIB_RECOVERED, GOLIB_AFTER,
 	GOLIB_ENDED, // of a thread: its M, seen by who joined it
 	GOLIB_DID,   // of a Go leaf that returns: its work is done
+	GOLIB_CROSSING, GOLIB_CROSSED, // a callback of the user's own library in a scenario
 };
 
 // What a thread knows of itself. It lives in the thread's TLS.

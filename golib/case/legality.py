@@ -50,6 +50,8 @@ C_FRAME = 512
 PYTHON_FRAME = 8 * KIB
 """Bytes that a ctypes callback takes: libffi, the interpreter, the call back down (2.5 KB on 3.11,
 up to 6 KB on 3.13)."""
+SCENARIO = PYTHON_FRAME
+"""Bytes that a scenario's own Python frames take at least: it must get as far as its call."""
 SMALLEST_STACK = 16 * KIB
 """PTHREAD_STACK_MIN on Linux x86-64 (limits.h)."""
 INTERPRETER = 64 * KIB
@@ -211,6 +213,11 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             held = place.held + node.stack
             place.stack.grown = max(place.stack.grown, held)  # it touches both ends of what it holds
             below = using(C_FRAME + node.stack, "c", held=held)
+        case Python(call=call) if call:
+            if node.body:
+                raise illegal("a scenario has no body: what runs there is the function that call names")
+            claim = ESTIMATE_BELOW if place.estimated else 0
+            needs(SCENARIO + GO_FRAME + RESERVE + claim, "a scenario and the Go that it calls")
         case Python():
             needs(PYTHON_FRAME, "a Python frame")
             below = using(PYTHON_FRAME, "python")

@@ -46,6 +46,8 @@ class Phase(IntEnum):
     AFTER = 4  # the caller, again
     ENDED = 5  # who joined a native thread looks at the M it had
     DID = 6  # a Go leaf, when its work is done
+    CROSSING = 7  # a callback of the user's own library in a scenario, about to come into Go
+    CROSSED = 8  # it has come back
 
 
 class End(Enum):
@@ -120,6 +122,8 @@ class Step:
     """Of the end of a thread, seen by who joins it: that thread."""
     together: int = 0
     """Of a thread's first step: how many start at once; 0 for one alone."""
+    many: bool = False
+    """Of the crossings in a scenario: takes every event of that node that is one, or none."""
 
     @property
     def node(self) -> Node:
@@ -234,6 +238,8 @@ class _Walker:
                 yield from self._go(placed, placed.node)
             case C():
                 yield from self._c(placed, placed.node)
+            case Python(call=call) if call:
+                yield from self._scenario(placed)
             case Python():
                 yield from self._plain(placed)
             case Stack():
@@ -254,6 +260,17 @@ class _Walker:
         if body_end(placed.node.body) is None:
             yield self._step(placed, Phase.LEAVING, before=entered)
 
+    def _scenario(self, placed: Placed) -> Iterator[Step]:
+        """How often it calls Go, nobody but its author knows."""
+        entered = self._step(placed, Phase.ENTERED)
+        yield entered
+        self._free = True
+        crossings = self._step(placed, Phase.CROSSING)
+        crossings.many = True
+        yield crossings
+        self._free = True
+        yield self._step(placed, Phase.LEAVING, before=entered)
+
     def _stack(self, placed: Placed, node: Stack) -> Iterator[Step]:
         before = self._step(placed, Phase.BEFORE)
         yield before
@@ -271,7 +288,10 @@ class _Walker:
         yield from self._body(placed, in_go=False)
         if body_end(node.body) is None:
             if node.times > 1:
-                self._rounds = Rounds(entered, node.times)
+                if Case(node).calls():
+                    self._free = True  # what a scenario asks in the rounds that nobody saw is not known
+                else:
+                    self._rounds = Rounds(entered, node.times)
                 self._holder = entered if node.stack else None
                 yield from self._body(placed, in_go=False)
             self._holder = None

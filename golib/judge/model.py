@@ -523,6 +523,21 @@ def _in_python(at: At) -> Compared:
     yield "did", 1, at.event.did, Rule.DID
 
 
+def _scenario_left(at: At) -> Compared:
+    """A scenario leaves its thread as it found it, whatever it called."""
+    node, before = at.step.node, at.before
+    assert isinstance(node, calltree.Python)
+    if not node.call or before is None:
+        return
+    if before.m:
+        yield "m", before.m, at.event.m, Rule.BOUND
+        if at.step.callbacks:
+            yield from _given_back(at, before, Rule.RESTORED)
+            return
+        yield from _same(at.event, before, MACHINE, Rule.RESTORED)  # nobody further up needs the old bounds
+    yield from _own_state(at, before)
+
+
 def _started(at: At) -> Compared:
     if at.step.together:
         yield "did", at.step.together, at.event.did, Rule.DID
@@ -597,6 +612,7 @@ RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
     (calltree.Export, Phase.AFTER): (_returned,),
     (calltree.C, Phase.LEAVING): (_settled,),
     (calltree.Python, Phase.ENTERED): (_in_python,),
+    (calltree.Python, Phase.LEAVING): (_scenario_left,),
     (calltree.Stack, Phase.ENTERED): (_switched,),
     (calltree.Thread, Phase.ENTERED): (_started,),
     (calltree.Thread, Phase.ENDED): (_ended,),
@@ -675,7 +691,8 @@ class _Judge:
         """Steps and events side by side, to the first of them that do not fit."""
         pairs = []
         index = -1
-        for step, here in zip_longest(thread.steps if thread else (), own):
+        steps, own = _without_crossings(thread.steps if thread else (), own)
+        for step, here in zip_longest(steps, own):
             self.compared[Rule.ORDER] += 1
             event = None
             if here is not None:
@@ -735,6 +752,21 @@ def _note(at: At) -> None:
     elif step.unseen and at.last is not None and at.extra:
         asked = event.queries - at.last.queries
         at.known.note(at.last.sp, asked, first=not at.last.m, told=event.told)
+
+
+def _without_crossings(
+    steps: Sequence[Step], own: Sequence[tuple[int, Event]]
+) -> tuple[Sequence[Step], Sequence[tuple[int, Event]]]:
+    """What a thread must do and did, but for the crossings inside its scenarios, of which there are as many
+    as the scenario pleases."""
+    scenarios = {step.number for step in steps if step.many}
+    if not scenarios:
+        return steps, own
+    crossings = (Phase.CROSSING, Phase.CROSSED)
+    return (
+        [step for step in steps if not step.many],
+        [(i, one) for i, one in own if not (one.phase in crossings and one.node in scenarios)],
+    )
 
 
 def _fits(step: Step, event: Event) -> bool:
