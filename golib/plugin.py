@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golib.options import HANDED, OPTIONS, add, joined, read, renamed
+from golib.options import HANDED, HOSTS, OPTIONS, add, joined, read, renamed
 from golib.packages import EVERYWHERE
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if handed:
         options = options.taking(handed)
     config.stash[OPTIONS] = options
-    if options.asked:
+    if options.asked or config.stash.get(HOSTS, False):  # a server's children shall find it loaded
         session_of(config)
     elif not handed:
         config.pluginmanager.register(_Waiting(config), "golib-waiting")

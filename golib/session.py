@@ -20,6 +20,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -173,10 +174,9 @@ class Session:
     def bridge(self, chosen: Toolchain) -> Bridge:
         return Bridge(self.run, chosen)
 
-    def _scenario(self, item: pytest.Item) -> Bridge:
-        """What runs the scenario of that test."""
-        spot = spot_of(item)
-        assert spot is not None
+    @cached_property
+    def _setting(self) -> bytes:
+        """What the servers of scenarios are told: the same for all, so that one serves a world."""
         config = self._config
         shown = [f"--tb={config.option.tbstyle}", *(["-l"] if config.option.showlocals else [])]
         shown += [f"-{'v' * config.option.verbose}"] if config.option.verbose > 0 else []
@@ -197,11 +197,17 @@ class Session:
             path=tuple(sys.path),
             pythonpath=os.environ.get("PYTHONPATH"),
         )
+        return pickle.dumps(setting)
+
+    def _scenario(self, item: pytest.Item) -> Bridge:
+        """What runs the scenario of that test."""
+        spot = spot_of(item)
+        assert spot is not None
         tests = {
             name: f"{one.path}::{name.partition('::')[2]}"
             for name, one in (self._tests | {item.nodeid: item}).items()
         }
-        return Bridge(self.run, spot.toolchain, spot.package.path, tests, pickle.dumps(setting))
+        return Bridge(self.run, spot.toolchain, spot.package.path, tests, self._setting)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

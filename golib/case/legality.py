@@ -50,8 +50,9 @@ C_FRAME = 512
 PYTHON_FRAME = 8 * KIB
 """Bytes that a ctypes callback takes: libffi, the interpreter, the call back down (2.5 KB on 3.11,
 up to 6 KB on 3.13)."""
-SCENARIO = PYTHON_FRAME
-"""Bytes that a scenario's own Python frames take at least: it must get as far as its call."""
+SCENARIO = 6 * KIB
+"""Bytes that a scenario takes at least, its callback and the call back down.  What else it does with its
+stack is its author's affair."""
 SMALLEST_STACK = 16 * KIB
 """PTHREAD_STACK_MIN on Linux x86-64 (limits.h)."""
 INTERPRETER = 64 * KIB
