@@ -11,6 +11,7 @@ at its place on the stacks; and pytest's reports travel back.  Only public hooks
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pickle
@@ -20,6 +21,7 @@ import tempfile
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import pytest
@@ -62,6 +64,10 @@ class Server(child.Host):
         self.calls: dict[str, Callable[[], None]] = {}
         self._reports: list[pytest.TestReport] = []
         self._broken: BaseException | None = None
+        self._prepared: set[str] = set()
+        """Test files for which all is imported that may be."""
+        self._left: set[str] = set()
+        """What only a child may import."""
 
     # In the server.
 
@@ -76,7 +82,7 @@ class Server(child.Host):
         self._begin(self)
 
     def check(self) -> None:
-        threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
+        threads = _threads()
         if threads != 1:
             raise RuntimeError(
                 f"the server of scenarios has {threads} threads and must fork with one; a pytest plugin has"
@@ -87,6 +93,37 @@ class Server(child.Host):
                 f"Go is in the server of scenarios, which must fork without it: a pytest plugin loaded"
                 f" {found[0]}; import it in the test's file"
             )
+
+    def prepare(self, request: Request) -> None:
+        """Imports what the test's file imports, but for what brings Go or threads: that is found out in
+        children.  The file itself and each conftest.py are the child's to import, as pytest does it."""
+        file = request.scenario.partition("::")[0]
+        if file in self._prepared:
+            return
+        self._prepared.add(file)
+        before = set(sys.modules)
+
+        def imported() -> str:
+            os.chdir(self._setting.folder)
+            self._session.perform_collect([file])
+            return "\n".join(
+                name for name, module in sys.modules.items() if name not in before and not _by_pytest(module)
+            )
+
+        def brings(name: str) -> str:
+            importlib.import_module(name)
+            return "nothing" if _threads() == 1 and not maps.go_libraries() else "Go or threads"
+
+        # A package first, so that what is in it comes with it.
+        names = sorted(filter(None, forkserver.ask(imported).splitlines()), key=lambda name: name.count("."))
+        for name in names:
+            top = name.partition(".")[0]
+            if name in sys.modules or top in self._left:
+                continue
+            if forkserver.ask(lambda name=name: brings(name)) == "nothing":  # type: ignore[misc]
+                importlib.import_module(name)
+            else:
+                self._left.add(top)
 
     # In the child.
 
@@ -149,7 +186,8 @@ class Server(child.Host):
                 if error := lib.raised():
                     raise error
 
-            self.calls[pyfuncitem.nodeid] = _in_greenlet(scenario) if place.greenlet else scenario
+            [call] = self._request.cases[0].calls()
+            self.calls[call] = _in_greenlet(scenario) if place.greenlet else scenario
             try:
                 programs = self._run()
             except BaseException as error:
@@ -163,6 +201,16 @@ class Server(child.Host):
             return (yield)
         finally:
             pyfuncitem.obj = function  # by its first line pytest knows where a traceback begins
+
+
+def _by_pytest(module: ModuleType) -> bool:
+    """Whether pytest has imported that module, and rewritten its asserts."""
+    return type(getattr(module, "__loader__", None)).__name__ == "AssertionRewritingHook"
+
+
+def _threads() -> int:
+    """Of this process."""
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208
 
 
 def _in_greenlet(scenario: Callable[[], None]) -> Callable[[], None]:

@@ -156,8 +156,6 @@ class Session:
         self._config = config
         self._is_worker = handed is not None
         self.run = Run.begin(config.stash[OPTIONS], handed)
-        self._tests: dict[str, pytest.Item] = {}
-        """The tests of golib.everywhere that were collected."""
         self._announced = False
         """Whether the header was printed."""
         self._controller = None if self._is_worker else _Controller(self.run)
@@ -199,15 +197,19 @@ class Session:
         )
         return pickle.dumps(setting)
 
-    def _scenario(self, item: pytest.Item) -> Bridge:
+    def scenario(self, item: pytest.Item) -> Bridge:
         """What runs the scenario of that test."""
         spot = spot_of(item)
         assert spot is not None
-        tests = {
-            name: f"{one.path}::{name.partition('::')[2]}"
-            for name, one in (self._tests | {item.nodeid: item}).items()
-        }
+        tests = {self.call(item): f"{item.path}::{item.nodeid.partition('::')[2]}"}
         return Bridge(self.run, spot.toolchain, spot.package.path, tests, self._setting)
+
+    def call(self, item: pytest.Item) -> str:
+        """The name of that test's scenario in a case: its node id without the toolchain, for a case is
+        replayed on any."""
+        spot = spot_of(item)
+        assert spot is not None
+        return _without(item.nodeid, self.run.name(spot.toolchain))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -221,8 +223,8 @@ class Session:
         spot = spot_of(pyfuncitem)
         if spot is None or self._config.stash.get(HOSTS, False):
             return None
-        check = Check(self._scenario(pyfuncitem), self.run.issues, pyfuncitem)
-        case = PLACES[spot.place].case(pyfuncitem.nodeid)
+        check = Check(self.scenario(pyfuncitem), self.run.issues, pyfuncitem)
+        case = PLACES[spot.place].case(self.call(pyfuncitem))
         outcome = check.ran(case)
         pyfuncitem.stash[REPORTS] = _reports(self._config, outcome.reports)
         check.judge(outcome)
@@ -328,15 +330,29 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
-        """With --golib-replay, nothing is collected: whatever lies where pytest stands has no say in it."""
-        if self.run.replay:
+        """With --golib-replay, nothing is collected: whatever lies where pytest stands has no say in it.  But
+        a case that calls a test calls one that was collected."""
+        if self.run.replay and not any(case.calls() for _, case in self.run.replay):
             session.config.args = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """With --golib-replay, its cases are what runs; last, so that no -k or -m takes them away."""
-        items += [
-            Replay.from_parent(session, run=self.run, chosen=chosen, number=number)
+        if not self.run.replay:
+            return
+        tests: dict[tuple[Toolchain, str], Bridge] = {}
+        for item in items:
+            if spot := spot_of(item):
+                tests[spot.toolchain, self.call(item)] = self.scenario(item)
+        collected = {call for _, call in tests}
+        for text, case in self.run.replay:
+            if strange := [call for call in case.calls() if call not in collected]:
+                raise pytest.UsageError(
+                    f"--golib-replay: {text}: call={strange[0]!r} names no test of golib.everywhere that was"
+                    " collected, and nothing else is called; give the test's file on the command line"
+                )
+        items[:] = [
+            Replay.from_parent(session, run=self.run, chosen=chosen, number=number, tests=tests)
             for chosen in self.run.toolchains
             for number in range(len(self.run.replay))
         ]
@@ -459,6 +475,11 @@ def _reports(config: pytest.Config, text: str) -> list[pytest.TestReport]:
     return reports
 
 
+def _without(nodeid: str, toolchain: str) -> str:
+    """A test's node id without the name of the toolchain."""
+    return nodeid.replace(f"[{toolchain}]", "").replace(f"[{toolchain}-", "[")
+
+
 def _compiler() -> str:
     command = shlex.split(os.environ.get("CC", "") or "gcc")[0]
     try:
@@ -495,16 +516,33 @@ def _replay_ids(run: Run) -> list[str]:
 class Replay(pytest.Item):
     """A case of --golib-replay on one of the toolchains."""
 
-    def __init__(self, *, run: Run, chosen: Toolchain, number: int, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        run: Run,
+        chosen: Toolchain,
+        number: int,
+        tests: Mapping[tuple[Toolchain, str], Bridge],
+        **arguments: Any,
+    ) -> None:
+        """``tests``: what runs the scenarios of those that were collected."""
         name = _replay_id(run, chosen, number)
         super().__init__(name=name, nodeid=name, **arguments)
         self.chosen = chosen
         self._run = run
         self._text, self._case = run.replay[number]
+        self._tests = tests
 
     def runtest(self) -> None:
+        again = [f"--golib-replay={self._text}"]
         bridge = Bridge(self._run, self.chosen)
-        Check(bridge, self._run.issues, self, f"--golib-replay={self._text}").case(self._case)
+        for call in self._case.calls():
+            bridge = self._tests.get((self.chosen, call), bridge)
+            again.insert(0, call.partition("::")[0])
+        outcome = Check(bridge, self._run.issues, self, *again).case(self._case)
+        if outcome.kind is Kind.RAISED:
+            raised = [one for one in _reports(self.config, outcome.reports) if one.failed]
+            pytest.fail("\n".join([*(one.longreprtext for one in raised), self.stash[SAID]]), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, self.name
@@ -545,14 +583,12 @@ class Bridge:
 class Check:
     """Runs a case and judges it: a fault that is known makes the test xfail, another makes it fail."""
 
-    def __init__(
-        self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item, again: str = ""
-    ) -> None:
-        """``again``: the argument of pytest's that runs ``node`` again, where that does not name the node."""
+    def __init__(self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item, *again: str) -> None:
+        """``again``: the arguments of pytest's that run ``node`` again, where they do not name the node."""
         self._bridge = bridge
         self._issues = issues
         self._node = node
-        self._again = again or _named(node)
+        self._again = again or (_named(node),)
         self._node.stash[OUTCOMES] = []
 
     def __call__(self, *trees: Node, **world: Any) -> Outcome:
@@ -608,7 +644,7 @@ class Check:
         if outcome.kind is Kind.RAISED:
             # The child's report says what it raised, and this what Go did.
             self._node.stash[SAID] = report.raised(
-                outcome, verdict, _again(self._bridge.context, chosen, self._again)
+                outcome, verdict, _again(self._bridge.context, chosen, *self._again)
             )
             return
         often = None
@@ -619,7 +655,7 @@ class Check:
             if often is None:
                 pytest.xfail(", ".join(verdict.issues))
         run = self._bridge.context
-        again = _again(run, chosen, self._again)
+        again = _again(run, chosen, *self._again)
         text = report.failure(outcome, verdict, run.name(chosen), again)
         pytest.fail(f"{often}\n\n{text}" if often else text, pytrace=False)
 
@@ -649,12 +685,12 @@ def _named(node: pytest.Item) -> str:
     return os.path.relpath(node.path) + "".join(node.nodeid.partition("::")[1:])
 
 
-def _again(run: Run, chosen: Toolchain, argument: str) -> str:
+def _again(run: Run, chosen: Toolchain, *arguments: str) -> str:
     """The command line that runs it again, from where this run was started."""
     options = run.options
     command = ["pytest"]
     command += [f"--config-file={os.path.relpath(options.config_file)}"] if options.config_file else []
-    command += [argument, f"--go={chosen.spec or chosen.version}"]
+    command += [*arguments, f"--go={chosen.spec or chosen.version}"]
     command += [f"--go-overlay={options.overlay}"] if options.overlay else []
     command += [f"--go-build={flag}" for flag in options.flags]
     command += [f"--golib-timeout={options.timeout:g}"] if options.timeout is not None else []
@@ -742,7 +778,7 @@ class _Controller:
         status: str = report.outcome
         if status == "skipped" and data["issue"] and hasattr(report, "wasxfail"):
             status = "known"
-        name = report.nodeid.replace(f"[{data['toolchain']}]", "").replace(f"[{data['toolchain']}-", "[")
+        name = _without(report.nodeid, data["toolchain"])
         if "replayed" in data:
             issues = f" {data['issue']}" if data["issue"] else ""
             self._replayed[report.nodeid] = [f"{report.nodeid}: {status}{issues}", *data.pop("replayed")]

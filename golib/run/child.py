@@ -61,6 +61,9 @@ class Host:
     def check(self) -> None:
         """In the server, before a fork.  Raises RuntimeError where this process must not fork any more."""
 
+    def prepare(self, request: Request) -> None:
+        """In the server, before a fork: loads what its children need, if that is safe."""
+
     def around(self, request: Request, run: Callable[[], Sequence[Program]]) -> None:
         """In the child: calls ``run``, which runs the request's cases, once at most."""
         run()

@@ -25,7 +25,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -43,6 +43,8 @@ HEAD, TAIL = 48 * 1024, 80 * 1024
 """Bytes of a child's stderr that are kept: from its beginning and from its end."""
 PATIENCE = 5.0
 """Seconds that a server has to kill its child and go; a thousand times what it takes."""
+PROBE_SECONDS = 60.0
+"""For loading what one test file imports."""
 ATTEMPTS = 5
 """Starts of a server until the kernel leaves room above the main thread's stack."""
 
@@ -270,6 +272,7 @@ def _run(
 ) -> Answer:
     """Runs the request's cases in one child.  Leaves no process and no descriptor, whatever happens."""
     server, address = os.getpid(), ctypes.addressof(memory.header)
+    host.prepare(request)
     host.check()
     programs = child.compiled(request, regions, host)
     with contextlib.ExitStack() as at_the_end:
@@ -308,6 +311,33 @@ def _told(memfd: int) -> tuple[str, str]:
     size = os.fstat(memfd).st_size
     raised, _, reports = os.pread(memfd, size, 0).decode(errors="replace").partition("\n")
     return raised, reports
+
+
+def ask(what: Callable[[], str]) -> str:
+    """What that function finds out in a child of its own, where it may load what it likes; empty where the
+    child died of it, or took longer than PROBE_SECONDS."""
+    server, told = os.getpid(), os.memfd_create("golib-asked")
+    try:
+        pid = _fork()
+        if pid == 0:
+            try:
+                os.setsid()
+                process.die_with_parent()
+                if os.getppid() == server:
+                    os.pwrite(told, what().encode(), 0)
+            finally:
+                os._exit(0)
+        pidfd = os.pidfd_open(pid)
+        try:
+            select.select([pidfd], [], [], PROBE_SECONDS)
+        finally:
+            os.close(pidfd)
+            _kill(pid)
+            os.waitpid(pid, 0)
+        return os.pread(told, os.fstat(told).st_size, 0).decode()
+    finally:
+        os.close(told)
+        _end_orphans()
 
 
 def _fork() -> int:
