@@ -252,7 +252,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    # Under its own name, by which its parent pickles what it tells.
-    from golib import scenario
-
-    scenario.main(sys.argv[1:])
+    main(sys.argv[1:])

@@ -156,6 +156,8 @@ class Session:
         self._config = config
         self._is_worker = handed is not None
         self.run = Run.begin(config.stash[OPTIONS], handed)
+        self._complaints: list[str] = []
+        """Of tests of golib.everywhere that make no sense."""
         self._announced = False
         """Whether the header was printed."""
         self._controller = None if self._is_worker else _Controller(self.run)
@@ -292,7 +294,16 @@ class Session:
     # Parametrization and building.
 
     def parametrize_everywhere(self, metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
-        """A test of golib.everywhere runs on each toolchain in each place.  Raises pytest.UsageError."""
+        """A test of golib.everywhere runs on each toolchain in each place."""
+        try:
+            self._parametrize_everywhere(metafunc, mark)
+        except pytest.UsageError as error:
+            if self._is_worker:
+                raise
+            # pytest would take it for an error of that file's collection, with a traceback.
+            self._complaints.append(str(error))
+
+    def _parametrize_everywhere(self, metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
         run = self.run
         library, chosen = mark.args
         name = metafunc.definition.name
@@ -338,6 +349,8 @@ class Session:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """With --golib-replay, its cases are what runs; last, so that no -k or -m takes them away."""
+        if self._complaints:
+            raise pytest.UsageError(self._complaints[0])
         if not self.run.replay:
             return
         tests: dict[tuple[Toolchain, str], Bridge] = {}

@@ -72,7 +72,7 @@ def test_an_assertion_in_the_child_is_shown_as_pytest_shows_one(suite: Suite) ->
         ">       assert seen == [0, 1, 2]",
         "E       assert [1, 2] == [0, 1, 2]",
         "At index 0 diff: 1 != 0",
-        "test_it.py:16: AssertionError",
+        "test_it.py:17: AssertionError",
         "Case(Thread(Python(call='test_it.py::test_it[native]'), stack=8388608))",
         "    before",
         "1 failed",
@@ -111,7 +111,7 @@ def test_it(lib):
     seen = run(suite, text)
     seen.says(said, "Case(Python(call='test_it.py::test_it[main]'))", "1 failed")
     [again] = [line for line in seen.output.splitlines() if line.startswith("run it again: ")]
-    second = suite.run(*shlex.split(again)[3:])
+    second = suite.run(*shlex.split(again)[4:])
     second.says(said, "1 failed")
 
 
