@@ -8,6 +8,8 @@ runtime still knows which C stack it stands on.
     show/         what people read
     door          golib.open(library).run(case) -> Outcome: what everybody above goes through
     fuzz, reduce  searching, and the smallest case that still does it
+    scenario      the fork server of scenarios: tests of the user's that run at a place
+    packages      what a user writes: golib.package and golib.everywhere
     options       pytest's side: the options of the plugin and what their values must be
     session       what golib does in a run of pytest that uses it: what the fixtures give, what a run shows
     plugin        the hooks and fixtures, which load the rest when a test uses golib
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from golib.case import calltree
     from golib.case.calltree import *
     from golib.door import Subject
+    from golib.packages import everywhere as everywhere
+    from golib.packages import package as package
     from golib.toolchains.build import Library
 
     __all__: list[str] = []
@@ -46,6 +50,10 @@ def __getattr__(name: str) -> Any:
         return calltree.__all__
     if name in calltree.__all__:
         return getattr(calltree, name)
+    if name in ("package", "everywhere"):
+        from golib import packages
+
+        return getattr(packages, name)
     raise AttributeError(f"module 'golib' has no attribute {name!r}")
 
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
+from golib.case import places
 from golib.options import joined
 
 USAGE = 2
@@ -46,8 +47,18 @@ def suite_folder() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "tests" / "runtime"
 
 
+def show_places(arguments: Sequence[str]) -> int:
+    """``golib places`` lists where ``golib.everywhere`` runs a test, a line each."""
+    if arguments:
+        print(f"golib places takes no argument, and was given {arguments[0]!r}", file=sys.stderr)
+        return USAGE
+    print("\n".join(places.lines()))
+    return 0
+
+
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "suite": (suite, "judge a Go: run golib's own tests, with pytest's options and golib's (--go, …)"),
+    "places": (show_places, "list the places where golib.everywhere runs a test, and what breaks there"),
 }
 
 

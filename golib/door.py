@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
 from golib.case import legality, prototype
 from golib.case.calltree import C, Case, Export, Go, IllegalCase, Node, Python, Thread, Together
@@ -26,18 +27,20 @@ class Servers:
     """The fork servers of this process, one for each exec-time world, started when first needed."""
 
     def __init__(self) -> None:
-        self._servers: dict[World, ForkServer] = {}
+        self._servers: dict[tuple[World, bytes], ForkServer] = {}
 
-    def run(self, world: World, request: Request) -> trace.Ended:
-        """Raises ServerError.  After any exception the next request gets a new server."""
-        server = self._servers.get(world)
+    def run(self, world: World, request: Request, scenarios: bytes = b"") -> trace.Ended:
+        """``scenarios``: for ForkServer.  Raises ServerError.  After any exception the next request gets a
+        new server."""
+        key = world, scenarios
+        server = self._servers.get(key)
         if server is None:
-            server = self._servers[world] = ForkServer(world)
+            server = self._servers[key] = ForkServer(world, scenarios)
         try:
             return server.run(request)
         except BaseException:
             # Also of a timeout or Ctrl-C: the server still has a child, whose end would be the next answer.
-            self._servers.pop(world).close()
+            self._servers.pop(key).close()
             raise
 
     def close(self) -> None:
@@ -56,8 +59,13 @@ def servers() -> Servers:
 class Subject:
     """A built bridge, ready to run cases."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(
+        self, library: Library, tests: Mapping[str, str] = MappingProxyType({}), scenarios: bytes = b""
+    ) -> None:
+        """``tests``: those that a case may call, by their node ids, each as pytest is told to collect it;
+        ``scenarios``: what their fork server is told (golib.scenario)."""
         self.library = library
+        self._tests, self._scenarios = tests, scenarios
         self._fields = fields_of(library)
 
     def run(self, case: Case, timeout: float = DEADLINE, trace_file: str = "", *, load: int = 0) -> Outcome:
@@ -109,6 +117,13 @@ class Subject:
 
     def _check(self, case: Case) -> None:
         legality.check(case)
+        if strange := [call for call in case.calls() if call not in self._tests]:
+            raise IllegalCase(
+                f"call={strange[0]!r} is no test of golib.everywhere that was collected, and no other is"
+                " called; give its file on the command line"
+            )
+        if len(case.calls()) > 1:
+            raise IllegalCase(f"a case runs one scenario, this one {' and '.join(case.calls())}")
         if flavour(case) != self.library.flavour:
             raise ValueError(
                 f"bounds={case.bounds!r} needs a bridge of flavour {flavour(case)!r}, "
@@ -130,10 +145,15 @@ class Subject:
                 raise IllegalCase(f"{export.label}: {wrong}")
 
     def _children(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> trace.Ended:
-        called = {export.name for case in cases for export in _with_values(case)}
-        exports = {name: self.library.exports[name] for name in called}
+        calls = cases[0].calls()
+        exports = self.library.exports
+        if not calls:  # a scenario calls what it likes
+            called = {export.name for case in cases for export in _with_values(case)}
+            exports = {name: exports[name] for name in called}
         request = Request(str(self.library.path), self._fields, cases, timeout, trace_file, load, exports)
-        ended = servers().run(self.world(cases[0]), request)
+        if calls:
+            request = dataclasses.replace(request, scenario=self._tests[calls[0]])
+        ended = servers().run(self.world(cases[0]), request, self._scenarios if calls else b"")
         if ended.samples:
             before, mark, after = ended.stderr.partition(trace.OUT_OF_TIME)
             stacks = symbols.text(self.library.path, ended.samples)
@@ -163,7 +183,7 @@ def setting(case: Case) -> tuple[object, ...]:
 
     The bounds, not the flavour that they need: what the main thread has been told once is cached, and a later
     case whose bounds are hidden would not have to do without."""
-    alone = id(case) if legality.leaves_interpreter(case) else 0
+    alone = id(case) if legality.leaves_interpreter(case) or case.calls() else 0
     return (*sorted(case.world().items()), alone)
 
 

@@ -77,6 +77,10 @@ class Options:
 
 
 OPTIONS = pytest.StashKey[Options]()
+HOSTS = pytest.StashKey[bool]()
+"""This process is a server of scenarios, or a child of one."""
+HANDED = pytest.StashKey[dict[str, Any]]()
+"""What the run that a process works for has handed to it: in a worker of xdist, in a server of scenarios."""
 
 
 def add(parser: pytest.Parser) -> None:

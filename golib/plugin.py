@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golib.options import OPTIONS, add, joined, read, renamed
+from golib.options import HANDED, HOSTS, OPTIONS, add, joined, read, renamed
+from golib.packages import EVERYWHERE
 
 if TYPE_CHECKING:
     from golib.session import Bridge, Check, Fuzz, Session
@@ -51,11 +52,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", f"{EVERYWHERE}(library, places): the test runs in places on the stacks: golib.everywhere"
+    )
     options = read(config)
-    if handed := getattr(config, "workerinput", None):
-        options = options.taking(handed["golib"])
+    if worker := getattr(config, "workerinput", None):
+        config.stash[HANDED] = worker["golib"]
+    handed = config.stash.get(HANDED, None)
+    if handed:
+        options = options.taking(handed)
     config.stash[OPTIONS] = options
-    if options.asked:
+    if options.asked or config.stash.get(HOSTS, False):  # a server's children shall find it loaded
         session_of(config)
     elif not handed:
         config.pluginmanager.register(_Waiting(config), "golib-waiting")
@@ -81,7 +88,9 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "golib_toolchain" in metafunc.fixturenames:
+    if mark := metafunc.definition.get_closest_marker(EVERYWHERE):
+        session_of(metafunc.config).parametrize_everywhere(metafunc, mark)
+    elif "golib_toolchain" in metafunc.fixturenames:
         session_of(metafunc.config).parametrize(metafunc)
 
 

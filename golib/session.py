@@ -9,34 +9,41 @@ for all.  ``golib.plugin`` loads this module when there is something to judge.
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import platform
 import re
 import shlex
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-import golib
-from golib import fuzz
+from golib import fuzz, packages, scenario
 from golib.case.calltree import Case, IllegalCase, Node
+from golib.case.places import PLACES
 from golib.door import DEADLINE, Subject, servers
 from golib.judge import known
 from golib.judge.known import KnownIssue, Verdict
 from golib.judge.outcome import Kind, Outcome
-from golib.options import OPTIONS, SHARDS, Options
+from golib.options import HANDED, HOSTS, OPTIONS, SHARDS, Options
+from golib.packages import LIB
 from golib.run.forkserver import ServerError
 from golib.show import report
 from golib.toolchains import build, sanitizers, toolchain
 from golib.toolchains.build import BuildError, Library
 from golib.toolchains.toolchain import SpecError, Toolchain, Unavailable
 
+REPORTS = pytest.StashKey[list[pytest.TestReport]]()
+SAID = pytest.StashKey[str]()
 FUZZED = pytest.StashKey[dict[str, Any]]()
 SEEN = pytest.StashKey[str]()
 OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
@@ -56,7 +63,7 @@ class Run:
     """Each with the text that named it."""
     missing: str = ""
     """Why there is no toolchain, in a run that did not ask for one."""
-    libraries: dict[tuple[Path, str], Library] = field(default_factory=dict)
+    libraries: dict[tuple[Path, str, Path | None], Library] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, options: Options, handed: dict[str, Any] | None) -> Run:
@@ -100,11 +107,16 @@ class Run:
         return name if number == 1 else f"{name}@{number}"
 
     def library(
-        self, chosen: Toolchain, flavour: str, progress: Callable[[str], None] = lambda message: None
+        self,
+        chosen: Toolchain,
+        flavour: str,
+        progress: Callable[[str], None] = lambda message: None,
+        package: Path | None = None,
     ) -> Library:
-        """Raises BuildError."""
-        key = (chosen.goroot, flavour)
+        """``package``: the user's; else golib's own.  Raises BuildError."""
+        key = (chosen.goroot, flavour, package)
         if key not in self.libraries:
+            users = {} if package is None else {"package": package}
             self.libraries[key] = build.build(
                 chosen,
                 flavour=flavour,
@@ -112,6 +124,7 @@ class Run:
                 flags=self.options.flags,
                 session=self.options.session,
                 progress=progress,
+                **users,
             )
         return self.libraries[key]
 
@@ -139,10 +152,12 @@ class Session:
 
     def __init__(self, config: pytest.Config) -> None:
         """Raises pytest.UsageError, one sentence, for an option that cannot be followed."""
-        worker = getattr(config, "workerinput", None)
+        handed = config.stash.get(HANDED, None)
         self._config = config
-        self._is_worker = worker is not None
-        self.run = Run.begin(config.stash[OPTIONS], worker and worker["golib"])
+        self._is_worker = handed is not None
+        self.run = Run.begin(config.stash[OPTIONS], handed)
+        self._complaints: list[str] = []
+        """Of tests of golib.everywhere that make no sense."""
         self._announced = False
         """Whether the header was printed."""
         self._controller = None if self._is_worker else _Controller(self.run)
@@ -158,6 +173,83 @@ class Session:
 
     def bridge(self, chosen: Toolchain) -> Bridge:
         return Bridge(self.run, chosen)
+
+    @cached_property
+    def _setting(self) -> bytes:
+        """What the servers of scenarios are told: the same for all, so that one serves a world."""
+        config = self._config
+        shown = [f"--tb={config.option.tbstyle}", *(["-l"] if config.option.showlocals else [])]
+        shown += [f"-{'v' * config.option.verbose}"] if config.option.verbose > 0 else []
+        shown += [part for name in config.option.plugins for part in ("-p", name)]
+        shown += [part for text in config.option.override_ini or () for part in ("-o", text)]
+        setting = scenario.Setting(
+            folder=str(config.invocation_params.dir),
+            arguments=(
+                f"--rootdir={config.rootpath}",
+                f"--config-file={config.inipath or os.devnull}",
+                f"--import-mode={config.option.importmode}",
+                *(part for text in config.option.pythonwarnings or () for part in ("-W", text)),
+                *(f"--go-build={flag}" for flag in self.run.options.flags),
+                *shown,
+            ),
+            options=_plain(vars(config.option)),
+            handed=self.run.options.handed() | self.handed(),
+            path=tuple(sys.path),
+            pythonpath=os.environ.get("PYTHONPATH"),
+        )
+        return pickle.dumps(setting)
+
+    def scenario(self, item: pytest.Item) -> Bridge:
+        """What runs the scenario of that test."""
+        spot = spot_of(item)
+        assert spot is not None
+        tests = {self.call(item): f"{item.path}::{item.nodeid.partition('::')[2]}"}
+        return Bridge(self.run, spot.toolchain, spot.package.path, tests, self._setting)
+
+    def call(self, item: pytest.Item) -> str:
+        """The name of that test's scenario in a case: its node id without the toolchain, for a case is
+        replayed on any."""
+        spot = spot_of(item)
+        assert spot is not None
+        return _without(item.nodeid, self.run.name(spot.toolchain))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """The fixtures of a scenario are set up where it runs, in its child."""
+        if spot_of(item) is not None and not self._config.stash.get(HOSTS, False):
+            item.fixturenames = []  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Runs a scenario at its place, and judges what Go made of it."""
+        spot = spot_of(pyfuncitem)
+        if spot is None or self._config.stash.get(HOSTS, False):
+            return None
+        check = Check(self.scenario(pyfuncitem), self.run.issues, pyfuncitem)
+        case = PLACES[spot.place].case(self.call(pyfuncitem))
+        outcome = check.ran(case)
+        pyfuncitem.stash[REPORTS] = _reports(self._config, outcome.reports)
+        check.judge(outcome)
+        return True
+
+    def _from_child(self, item: pytest.Item, made: pytest.TestReport, excinfo: object) -> None:
+        """Puts what the child reported of a scenario in this process's report."""
+        reports = item.stash.get(REPORTS, [])
+        if excinfo is not None or made.when == "setup":
+            return
+        theirs = [one for one in reports if one.when == made.when]
+        if made.when == "call" and not theirs:
+            theirs = [one for one in reports if one.when == "setup"]
+        for one in theirs:
+            made.outcome, made.longrepr = one.outcome, one.longrepr
+            made.sections = [*one.sections, *made.sections]
+            made.user_properties = one.user_properties
+            made.__dict__.pop("wasxfail", None)
+            if hasattr(one, "wasxfail"):
+                made.wasxfail = one.wasxfail
+        said = item.stash.get(SAID, "")
+        if made.when == "call" and made.failed and said:
+            made.sections.append(("golib", said))
 
     def check(self, bridge: Bridge, node: pytest.Item) -> Check:
         return Check(bridge, self.run.issues, node)
@@ -201,6 +293,37 @@ class Session:
 
     # Parametrization and building.
 
+    def parametrize_everywhere(self, metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
+        """A test of golib.everywhere runs on each toolchain in each place."""
+        try:
+            self._parametrize_everywhere(metafunc, mark)
+        except pytest.UsageError as error:
+            if self._is_worker:
+                raise
+            # pytest would take it for an error of that file's collection, with a traceback.
+            self._complaints.append(str(error))
+
+    def _parametrize_everywhere(self, metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
+        run = self.run
+        library, chosen = mark.args
+        name = metafunc.definition.name
+        if not isinstance(library, packages.Package):
+            raise pytest.UsageError(
+                f"golib.everywhere({library!r}) over {name}: it takes what golib.package() returns"
+            )
+        if strange := [one for one in chosen if one not in PLACES]:
+            raise pytest.UsageError(
+                f"golib.everywhere(places={strange[0]!r}) over {name}: places are {', '.join(PLACES)}"
+            )
+        if LIB not in metafunc.fixturenames:
+            raise pytest.UsageError(f"golib.everywhere over {name}: the test needs the argument {LIB!r}")
+        library.check()
+        if not run.toolchains:
+            raise pytest.UsageError(run.missing)
+        spots = [Spot(one, place, library) for one in run.toolchains for place in chosen or PLACES]
+        ids = [f"{run.name(spot.toolchain)}-{spot.place}" for spot in spots]
+        metafunc.parametrize(LIB, spots, ids=ids)
+
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """A test that uses golib runs on each toolchain, and a test of the fuzzer in shards."""
         run = self.run
@@ -218,15 +341,31 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
-        """With --golib-replay, nothing is collected: whatever lies where pytest stands has no say in it."""
-        if self.run.replay:
+        """With --golib-replay, nothing is collected: whatever lies where pytest stands has no say in it.  But
+        a case that calls a test calls one that was collected."""
+        if self.run.replay and not any(case.calls() for _, case in self.run.replay):
             session.config.args = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """With --golib-replay, its cases are what runs; last, so that no -k or -m takes them away."""
-        items += [
-            Replay.from_parent(session, run=self.run, chosen=chosen, number=number)
+        if self._complaints:
+            raise pytest.UsageError(self._complaints[0])
+        if not self.run.replay:
+            return
+        tests: dict[tuple[Toolchain, str], Bridge] = {}
+        for item in items:
+            if spot := spot_of(item):
+                tests[spot.toolchain, self.call(item)] = self.scenario(item)
+        collected = {call for _, call in tests}
+        for text, case in self.run.replay:
+            if strange := [call for call in case.calls() if call not in collected]:
+                raise pytest.UsageError(
+                    f"--golib-replay: {text}: call={strange[0]!r} names no test of golib.everywhere that was"
+                    " collected, and nothing else is called; give the test's file on the command line"
+                )
+        items[:] = [
+            Replay.from_parent(session, run=self.run, chosen=chosen, number=number, tests=tests)
             for chosen in self.run.toolchains
             for number in range(len(self.run.replay))
         ]
@@ -235,7 +374,10 @@ class Session:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Builds, where tests run in this process, what they will need.  Last, below the header."""
         if not self._is_worker and not self._config.option.collectonly:
-            self._build_for([item.nodeid for item in session.items])
+            spots = [spot for item in session.items if (spot := spot_of(item))]
+            for chosen, path in dict.fromkeys((spot.toolchain, spot.package.path) for spot in spots):
+                self._build(chosen, path)
+            self._build_for([item.nodeid for item in session.items if spot_of(item) is None])
 
     def workers_collected(self, ids: Sequence[str]) -> None:
         """Builds what the workers will need.  Raises pytest.UsageError where it cannot be built."""
@@ -247,11 +389,14 @@ class Session:
         for chosen in self.run.toolchains:
             own = self.run.name(chosen)
             if any(f"[{own}-" in name or f"[{own}]" in name for name in ids):
-                # Whether a case needs the other flavour is known when it runs: who runs it builds that.
-                try:
-                    self.run.library(chosen, "real", lambda message: self._say(f"golib: {message}"))
-                except BuildError as error:
-                    raise pytest.UsageError(str(error)) from None
+                self._build(chosen)
+
+    def _build(self, chosen: Toolchain, package: Path | None = None) -> None:
+        # Whether a case needs the other flavour is known when it runs: who runs it builds that.
+        try:
+            self.run.library(chosen, "real", lambda message: self._say(f"golib: {message}"), package)
+        except BuildError as error:
+            raise pytest.UsageError(str(error)) from None
 
     def _say(self, line: str) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -260,13 +405,18 @@ class Session:
 
     # What a test came to.
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
         """Puts on the report, which travels from the worker to the controller, what the case came to."""
         made: pytest.TestReport = yield
         chosen: object
+        spot = spot_of(item)
         if isinstance(item, Replay):
             chosen = item.chosen
+        elif spot is not None:
+            chosen = spot.toolchain
+            if not self._config.stash.get(HOSTS, False):
+                self._from_child(item, made, call.excinfo)
         else:
             callspec = getattr(item, "callspec", None)
             chosen = callspec.params.get("golib_toolchain") if callspec else None
@@ -302,6 +452,45 @@ class Session:
 
     def pytest_unconfigure(self) -> None:
         servers().close()
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a test of golib.everywhere runs: the value of its argument ``lib`` until it is there."""
+
+    toolchain: Toolchain
+    place: str
+    package: packages.Package
+
+
+def spot_of(item: pytest.Item) -> Spot | None:
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get(LIB) if callspec else None
+    return found if isinstance(found, Spot) else None
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that can be handed to another process."""
+    return {
+        name: value
+        for name, value in options.items()
+        if isinstance(value, str | int | float | bool | None) or name in ("keyword", "markexpr")
+    }
+
+
+def _reports(config: pytest.Config, text: str) -> list[pytest.TestReport]:
+    """What a child's test came to."""
+    reports = []
+    for data in json.loads(text or "[]"):
+        if isinstance(data["longrepr"], list):
+            data["longrepr"] = tuple(data["longrepr"])  # a skip's, which JSON has made a list
+        reports.append(config.hook.pytest_report_from_serializable(config=config, data=data))
+    return reports
+
+
+def _without(nodeid: str, toolchain: str) -> str:
+    """A test's node id without the name of the toolchain."""
+    return nodeid.replace(f"[{toolchain}]", "").replace(f"[{toolchain}-", "[")
 
 
 def _compiler() -> str:
@@ -340,16 +529,33 @@ def _replay_ids(run: Run) -> list[str]:
 class Replay(pytest.Item):
     """A case of --golib-replay on one of the toolchains."""
 
-    def __init__(self, *, run: Run, chosen: Toolchain, number: int, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        run: Run,
+        chosen: Toolchain,
+        number: int,
+        tests: Mapping[tuple[Toolchain, str], Bridge],
+        **arguments: Any,
+    ) -> None:
+        """``tests``: what runs the scenarios of those that were collected."""
         name = _replay_id(run, chosen, number)
         super().__init__(name=name, nodeid=name, **arguments)
         self.chosen = chosen
         self._run = run
         self._text, self._case = run.replay[number]
+        self._tests = tests
 
     def runtest(self) -> None:
+        again = [f"--golib-replay={self._text}"]
         bridge = Bridge(self._run, self.chosen)
-        Check(bridge, self._run.issues, self, f"--golib-replay={self._text}").case(self._case)
+        for call in self._case.calls():
+            bridge = self._tests.get((self.chosen, call), bridge)
+            again.insert(0, call.partition("::")[0])
+        outcome = Check(bridge, self._run.issues, self, *again).case(self._case)
+        if outcome.kind is Kind.RAISED:
+            raised = [one for one in _reports(self.config, outcome.reports) if one.failed]
+            pytest.fail("\n".join([*(one.longreprtext for one in raised), self.stash[SAID]]), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, self.name
@@ -358,8 +564,17 @@ class Replay(pytest.Item):
 class Bridge:
     """The bridge built by the Go that is judged: runs cases, judges nothing by itself."""
 
-    def __init__(self, run: Run, chosen: Toolchain) -> None:
+    def __init__(
+        self,
+        run: Run,
+        chosen: Toolchain,
+        package: Path | None = None,
+        tests: Mapping[str, str] = MappingProxyType({}),
+        scenarios: bytes = b"",
+    ) -> None:
+        """``package``: the library under test, where it is not golib's own; the rest is for ``Subject``."""
         self.toolchain = chosen
+        self._package, self._tests, self._scenarios = package, tests, scenarios
         self.timeout = run.timeout
         self.context = run
         """The run that it belongs to."""
@@ -368,7 +583,8 @@ class Bridge:
     def subject(self, flavour: str = "real") -> Subject:
         """The door to one flavour of the bridge."""
         if flavour not in self._subjects:
-            self._subjects[flavour] = golib.open(self.context.library(self.toolchain, flavour))
+            library = self.context.library(self.toolchain, flavour, package=self._package)
+            self._subjects[flavour] = Subject(library, self._tests, self._scenarios)
         return self._subjects[flavour]
 
     def run(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
@@ -380,14 +596,12 @@ class Bridge:
 class Check:
     """Runs a case and judges it: a fault that is known makes the test xfail, another makes it fail."""
 
-    def __init__(
-        self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item, again: str = ""
-    ) -> None:
-        """``again``: the argument of pytest's that runs ``node`` again, where that does not name the node."""
+    def __init__(self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item, *again: str) -> None:
+        """``again``: the arguments of pytest's that run ``node`` again, where they do not name the node."""
         self._bridge = bridge
         self._issues = issues
         self._node = node
-        self._again = again or _named(node)
+        self._again = again or (_named(node),)
         self._node.stash[OUTCOMES] = []
 
     def __call__(self, *trees: Node, **world: Any) -> Outcome:
@@ -401,13 +615,13 @@ class Check:
 
     def case(self, case: Case, trace_file: str = "") -> Outcome:
         """Returns the outcome of a case that passed, for what a test wants to assert of its trace."""
-        outcome = self._ran(case, trace_file=trace_file)
+        outcome = self.ran(case, trace_file=trace_file)
         self.judge(outcome)
         return outcome
 
     def look(self, case: Case, timeout: float | None = None) -> Outcome:
         """Runs a case that the test judges itself; its outcome is reported as the others are."""
-        outcome = self._ran(case, timeout)
+        outcome = self.ran(case, timeout)
         self._note(outcome)
         return outcome
 
@@ -421,7 +635,8 @@ class Check:
         summary and results say so, and the test goes on."""
         self._node.stash.setdefault(GONE, []).append(issue)
 
-    def _ran(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
+    def ran(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
+        """Runs a case; it is judged by ``judge``."""
         try:
             return self._bridge.run(case, timeout, trace_file)
         except _NO_OUTCOME as error:
@@ -439,6 +654,12 @@ class Check:
         verdict = self._note(outcome)
         if verdict.status == "passed":
             return
+        if outcome.kind is Kind.RAISED:
+            # The child's report says what it raised, and this what Go did.
+            self._node.stash[SAID] = report.raised(
+                outcome, verdict, _again(self._bridge.context, chosen, *self._again)
+            )
+            return
         often = None
         if verdict.status == "known":
             often = fuzz.too_often(
@@ -447,12 +668,12 @@ class Check:
             if often is None:
                 pytest.xfail(", ".join(verdict.issues))
         run = self._bridge.context
-        again = _again(run, chosen, self._again)
+        again = _again(run, chosen, *self._again)
         text = report.failure(outcome, verdict, run.name(chosen), again)
         pytest.fail(f"{often}\n\n{text}" if often else text, pytrace=False)
 
     def _rerun(self, case: Case) -> Outcome:
-        return self._ran(case, min(self._bridge.timeout, fuzz.RARE_DEADLINE))
+        return self.ran(case, min(self._bridge.timeout, fuzz.RARE_DEADLINE))
 
 
 _NO_OUTCOME = (IllegalCase, ServerError, BuildError)
@@ -477,12 +698,12 @@ def _named(node: pytest.Item) -> str:
     return os.path.relpath(node.path) + "".join(node.nodeid.partition("::")[1:])
 
 
-def _again(run: Run, chosen: Toolchain, argument: str) -> str:
+def _again(run: Run, chosen: Toolchain, *arguments: str) -> str:
     """The command line that runs it again, from where this run was started."""
     options = run.options
     command = ["pytest"]
     command += [f"--config-file={os.path.relpath(options.config_file)}"] if options.config_file else []
-    command += [argument, f"--go={chosen.spec or chosen.version}"]
+    command += [*arguments, f"--go={chosen.spec or chosen.version}"]
     command += [f"--go-overlay={options.overlay}"] if options.overlay else []
     command += [f"--go-build={flag}" for flag in options.flags]
     command += [f"--golib-timeout={options.timeout:g}"] if options.timeout is not None else []
@@ -570,7 +791,7 @@ class _Controller:
         status: str = report.outcome
         if status == "skipped" and data["issue"] and hasattr(report, "wasxfail"):
             status = "known"
-        name = report.nodeid.replace(f"[{data['toolchain']}]", "").replace(f"[{data['toolchain']}-", "[")
+        name = _without(report.nodeid, data["toolchain"])
         if "replayed" in data:
             issues = f" {data['issue']}" if data["issue"] else ""
             self._replayed[report.nodeid] = [f"{report.nodeid}: {status}{issues}", *data.pop("replayed")]

@@ -213,7 +213,16 @@ class C(Frame):
 
 @dataclass(frozen=True, init=False, repr=False)
 class Python(Frame):
-    """A ctypes callback between native frames; what it calls, it calls through ctypes."""
+    """A ctypes callback between native frames; what it calls, it calls through ctypes.
+
+    ``call``: instead of a body, the Python function that runs there, a *scenario*: the node id of a test that
+    was collected (``golib.everywhere``).  What it does on the stacks is its own affair: the model claims
+    nothing inside, and everything at its edges."""
+
+    call: str = ""
+
+    def __init__(self, *body: Node, call: str = "") -> None:
+        self._set(body=body, call=call)
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -608,6 +617,11 @@ class Case:
     def size(self) -> int:
         """How many nodes."""
         return sum(1 for _ in self.walk())
+
+    def calls(self) -> tuple[str, ...]:
+        """The scenarios that it runs, each once."""
+        nodes = (placed.node for placed in self.walk())
+        return tuple(dict.fromkeys(node.call for node in nodes if isinstance(node, Python) and node.call))
 
     def to_json(self) -> dict[str, Any]:
         world = self.world()

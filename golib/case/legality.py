@@ -51,6 +51,9 @@ C_FRAME = 512
 PYTHON_FRAME = 8 * KIB
 """Bytes that a ctypes callback takes: libffi, the interpreter, the call back down (2.5 KB on 3.11,
 up to 6 KB on 3.13)."""
+SCENARIO = 6 * KIB
+"""Bytes that a scenario takes at least, its callback and the call back down.  What else it does with its
+stack is its author's affair."""
 SMALLEST_STACK = 16 * KIB
 """PTHREAD_STACK_MIN on Linux x86-64 (limits.h)."""
 INTERPRETER = 64 * KIB
@@ -227,6 +230,11 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             held = place.held + node.stack
             place.stack.grown = max(place.stack.grown, held)  # it touches both ends of what it holds
             below = using(C_FRAME + node.stack, "c", held=held)
+        case Python(call=call) if call:
+            if node.body:
+                raise illegal("a scenario has no body: what runs there is the function that call names")
+            claim = ESTIMATE_BELOW if place.estimated else 0
+            needs(SCENARIO + GO_FRAME + RESERVE + claim, "a scenario and the Go that it calls")
         case Python():
             needs(PYTHON_FRAME, "a Python frame")
             below = using(PYTHON_FRAME, "python")

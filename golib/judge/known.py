@@ -439,7 +439,7 @@ def verdict(outcome: Outcome, version: str, issues: Sequence[KnownIssue]) -> Ver
     """Whether the outcome is a pass, shows known issues only, or fails, on that release."""
     if outcome.kind is Kind.PASSED:
         return Verdict("passed", (), outcome.signature, 0)
-    if outcome.kind is Kind.HARNESS:
+    if outcome.kind in (Kind.HARNESS, Kind.RAISED):
         return Verdict("failed", (), outcome.signature, 0)
     candidates = [issue for issue in issues if issue.affects(version) and issue.caused_by(outcome.ran)]
     died = outcome.kind is not Kind.DIVERGENCE

@@ -551,6 +551,21 @@ def _in_python(at: At) -> Compared:
     yield "did", 1, at.event.did, Rule.DID
 
 
+def _scenario_left(at: At) -> Compared:
+    """A scenario leaves its thread as it found it, whatever it called."""
+    node, before = at.step.node, at.before
+    assert isinstance(node, calltree.Python)
+    if not node.call or before is None:
+        return
+    if before.m:
+        yield "m", before.m, at.event.m, Rule.BOUND
+        if at.step.callbacks:
+            yield from _given_back(at, before, Rule.RESTORED)
+            return
+        yield from _same(at.event, before, MACHINE, Rule.RESTORED)  # nobody further up needs the old bounds
+    yield from _own_state(at, before)
+
+
 def _started(at: At) -> Compared:
     if at.step.together:
         yield "did", at.step.together, at.event.did, Rule.DID
@@ -638,6 +653,7 @@ RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
     (calltree.Export, Phase.AFTER): (_returned, _value),
     (calltree.C, Phase.LEAVING): (_settled,),
     (calltree.Python, Phase.ENTERED): (_in_python,),
+    (calltree.Python, Phase.LEAVING): (_scenario_left,),
     (calltree.Stack, Phase.ENTERED): (_switched,),
     (calltree.Thread, Phase.ENTERED): (_started,),
     (calltree.Thread, Phase.ENDED): (_ended,),

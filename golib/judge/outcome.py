@@ -15,7 +15,7 @@ import re
 import signal
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from golib.case.calltree import Case
@@ -33,6 +33,7 @@ class Kind(Enum):
     SIGNAL = "signal"  # it died by a signal, and Go said nothing
     HANG = "hang"
     LOST = "lost"  # exit status 0, and the case had not come to its end
+    RAISED = "raised"  # a scenario's own exception: neither Go's fault nor golib's
     HARNESS = "harness"  # our fault, never blamed on Go
 
 
@@ -77,6 +78,8 @@ class Outcome:
     ran: Case
     """All that the child had run by the end of this case, as one case: this one alone, or behind those
     before it in its row."""
+    reports: str = ""
+    """Of a scenario: pytest's reports of its test, see ``golib.run.trace.Ended``."""
     samples: tuple[tuple[str, ...], ...] = ()
     """Of a hang: the runtime's frames, as in its signature, each time that the child was looked at, in
     order."""
@@ -111,7 +114,8 @@ def judge(case: Case, ended: Ended, stack_guard: int | None = None) -> Outcome:
     complete = ended.status == 0 and record.finished > 0
     found = tuple(model.divergences(case, record.events, complete=complete, stack_guard=stack_guard))
     kind, headline = _end(ended, complete)
-    return _outcome(case, kind, headline, found, record.events, ended.status, ended.stderr, case)
+    outcome = _outcome(case, kind, headline, found, record.events, ended.status, ended.stderr, case)
+    return replace(outcome, reports=ended.reports)
 
 
 def _outcome(
@@ -136,7 +140,7 @@ def _outcome(
     signature = Signature(kind.value, normalise(headline), frames, after)
     if kind is Kind.PASSED and found:
         kind, headline, signature = Kind.DIVERGENCE, str(found[0]), signature_of(found[0])
-    return Outcome(case, kind, headline, signature, found, events, status, stderr, ran, samples)
+    return Outcome(case, kind, headline, signature, found, events, status, stderr, ran, samples=samples)
 
 
 def judge_row(cases: Sequence[Case], ended: Ended, stack_guard: int | None = None) -> list[Outcome]:
@@ -183,6 +187,10 @@ def _end(ended: Ended, complete: bool) -> tuple[Kind, str]:
         return Kind.HARNESS, _scarce(fault) or fault
     if ended.timed_out and not words:
         return Kind.HANG, "it did not come to its end in time"
+    if ended.status == 0 and ended.raised:
+        return Kind.RAISED, ended.raised
+    if ended.status == 0 and ended.reports and not ended.record.finished:
+        return Kind.PASSED, "passed"  # a fixture has skipped the test, and no case was to run
     if complete:
         return Kind.PASSED, "passed"
     if os.WIFEXITED(ended.status) and os.WEXITSTATUS(ended.status) == HARNESS_STATUS:

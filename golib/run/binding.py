@@ -52,7 +52,7 @@ class Bridge:
 
     def __init__(self, path: str) -> None:
         # RTLD_LOCAL, as a Python user's ctypes.CDLL does.
-        self._library = ctypes.CDLL(path)
+        self._path, self._library = path, ctypes.CDLL(path)
         self._functions: dict[str, Any] = {}
         self.exports: Mapping[str, Prototype] = {}
         self._loaded: Any = None
@@ -74,7 +74,7 @@ class Bridge:
         if self._loaded is None:
             from golib.run.exports import Loaded  # few cases need it
 
-            self._loaded = Loaded(self._library, self.exports)
+            self._loaded = Loaded(self._path, self.exports)
         return self._loaded[name]
 
     def address(self, name: str) -> int:

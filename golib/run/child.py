@@ -11,8 +11,9 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NoReturn
 
 from golib.case import calltree
@@ -35,6 +36,8 @@ class Request:
     trace: str = ""  # where the execution trace goes, if the world has one on; else nowhere
     load: int = 0  # busy processes that the server keeps beside the child
     exports: Mapping[str, Prototype] = field(default_factory=dict)  # those that the cases call from Python
+    scenario: str = ""  # the test that runs in it, as the host of scenarios knows it
+    told: int = -1  # the server says: the descriptor where the host writes what became of the scenario
 
 
 def prepare(header: object) -> None:
@@ -51,17 +54,34 @@ def prepare(header: object) -> None:
     sys.unraisablehook = unraisable
 
 
+class Host:
+    """Who lends a child the functions of its scenarios: golib.scenario is one.  A server without one runs
+    none."""
+
+    calls: Mapping[str, Callable[[], None]] = MappingProxyType({})
+
+    def check(self) -> None:
+        """In the server, before a fork.  Raises RuntimeError where this process must not fork any more."""
+
+    def prepare(self, request: Request) -> None:
+        """In the server, before a fork: loads what its children need, if that is safe."""
+
+    def around(self, request: Request, run: Callable[[], Sequence[Program]]) -> None:
+        """In the child: calls ``run``, which runs the request's cases, once at most."""
+        run()
+
+
 Compiled = Sequence[Program | Exception]
 """Of each case its program, or why it has none: raised when its turn comes, after those before it."""
 
 
-def compiled(request: Request, regions: Mapping[int, tuple[int, int]]) -> Compiled:
+def compiled(request: Request, regions: Mapping[int, tuple[int, int]], host: Host) -> Compiled:
     """In the server, before the fork."""
     programs: list[Program | Exception] = []
     first = 0
     for case in request.cases:
         try:
-            program = Program(case, regions, first)
+            program = Program(case, regions, first, host.calls)
         except Exception as error:
             return [*programs, error]
         programs.append(program)
@@ -69,37 +89,45 @@ def compiled(request: Request, regions: Mapping[int, tuple[int, int]]) -> Compil
     return programs
 
 
-def main(request: Request, programs: Compiled, memory: int, header: object, server: int) -> NoReturn:
+def main(
+    request: Request, programs: Compiled, memory: int, header: object, server: int, host: Host
+) -> NoReturn:
     """Never returns.  ``memory`` is the trace's address, ``server`` the process that forked us."""
     try:
         os.setsid()
         process.die_with_parent()
         if os.getppid() != server:
             os._exit(HARNESS_STATUS)
-        if any(isinstance(program, Program) and program.python_threads for program in programs):
+        threads = any(isinstance(program, Program) and program.python_threads for program in programs)
+        if threads and not request.scenario:  # what its own threads raise is the scenario's affair
             _load_threading(header)
-        _run(request, programs, memory, header)
+        lay(request)
+        host.around(request, lambda: _run(request, programs, memory, header))
         os._exit(0)
     except BaseException as error:
         _fault(header, f"{type(error).__name__}: {error}")
         os._exit(HARNESS_STATUS)
 
 
-def _run(request: Request, programs: Compiled, memory: int, header: object) -> None:
+def lay(request: Request) -> None:
+    """The world of the request's cases, before anything loads Go."""
     case = request.cases[0]
     for name, value in calltree.variables(case).items():
         if value:
             process.lay(name, value)
-    on = case.on
-    if on:
+    if case.on:
         # Go's os.Getenv reads what exec laid, C's getenv reads this.
-        os.environ["GOLIB_WORLD"] = ",".join(on)
+        os.environ["GOLIB_WORLD"] = ",".join(case.on)
         os.environ["GOLIB_TRACE"] = request.trace
+
+
+def _run(request: Request, programs: Compiled, memory: int, header: object) -> list[Program]:
     bridge = binding.Bridge(request.library)
     bridge.use(memory, request.fields)
     bridge.exports = request.exports
-    if on:
+    if request.cases[0].on:
         bridge.wait_ready()
+    ran: list[Program] = []
     limits = resource.getrlimit(resource.RLIMIT_STACK)
     for number, program in enumerate(programs):
         header.running = number  # type: ignore[attr-defined]
@@ -110,8 +138,10 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> N
         bridge.hide_bounds(program.case.bounds == "hidden")
         program.link(bridge)
         program.run()
+        ran.append(program)
     if request.trace:
         bridge.stop_trace()
+    return ran
 
 
 def _load_threading(header: object) -> None:

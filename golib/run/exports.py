@@ -192,11 +192,12 @@ def _elements(element: str, given: GoSlice) -> list[Any]:
 
 
 class Loaded:
-    """The library under test, loaded in this process.  An export whose name this class uses for something
-    else is ``lib["slice"]``."""
+    """The library under test, in this process.  A Go library runs from its loading on, so it is loaded when
+    an export is first called.  An export whose name this class uses for something else is ``lib["slice"]``.
+    """
 
-    def __init__(self, library: ctypes.CDLL, exports: Mapping[str, Prototype]) -> None:
-        self._library = library
+    def __init__(self, path: str, exports: Mapping[str, Prototype]) -> None:
+        self._path = path
         self._exports = exports
         self._made: dict[str, Callable[..., Any]] = {}
         # Callbacks may be called as long as the library is there: what keeps one is for Go to know.
@@ -232,6 +233,10 @@ class Loaded:
             raise TypeError(f"values: no elements of type {element!r}; the types are {', '.join(_ELEMENTS)}")
         return _elements(element, given)
 
+    def _left(self) -> BaseException | None:
+        """What a callback on a thread of Go's raised and no export has raised yet."""
+        return self._astray.pop(0) if self._astray else None
+
     def _make(self, name: str) -> Callable[..., Any]:
         if name in self._exports:
             found: Callable[..., Any] = self._export(name, self._exports[name])
@@ -255,7 +260,7 @@ class Loaded:
             if not made:
                 restype = _type(of.gives) if of.gives else None
                 function = ctypes.CFUNCTYPE(restype, *map(_type, of.takes))
-                made.append(function((name, self._library)))
+                made.append(function((name, ctypes.CDLL(self._path))))
             keep: list[Any] = []
             native = [_native(kind, one, keep) for kind, one in zip(of.takes, args, strict=True)]
             raised: list[BaseException] = []

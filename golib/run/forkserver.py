@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import gc
 import os
 import pickle
@@ -24,7 +25,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -42,6 +43,8 @@ HEAD, TAIL = 48 * 1024, 80 * 1024
 """Bytes of a child's stderr that are kept: from its beginning and from its end."""
 PATIENCE = 5.0
 """Seconds that a server has to kill its child and go; a thousand times what it takes."""
+PROBE_SECONDS = 60.0
+"""For loading what one test file imports."""
 ATTEMPTS = 5
 """Starts of a server until the kernel leaves room above the main thread's stack."""
 
@@ -90,8 +93,10 @@ def check_stack_limit(world: World | None = None) -> None:
 class ForkServer:
     """The server of one world, seen from the process that uses it."""
 
-    def __init__(self, world: World) -> None:
-        """Raises ServerError, saying what is to be done where that is known."""
+    def __init__(self, world: World, scenarios: bytes = b"") -> None:
+        """``scenarios``: what golib.scenario is told, which this is then to be; else a server without one.
+
+        Raises ServerError, saying what is to be done where that is known."""
         # Here: it loads threading, which the servers do without, see child.
         import subprocess
 
@@ -104,7 +109,7 @@ class ForkServer:
             self._socket, theirs = socket.socketpair()
             with theirs:
                 self._process = subprocess.Popen(
-                    _command(world, theirs.fileno(), memfd),
+                    _command(world, theirs.fileno(), memfd, "golib.scenario" if scenarios else ""),
                     pass_fds=(theirs.fileno(), memfd),
                     env=_environment() | dict(world.variables),
                     stdin=subprocess.DEVNULL,
@@ -113,6 +118,8 @@ class ForkServer:
             os.close(memfd)
             self._number = 0
             try:
+                if scenarios:
+                    _send(self._socket, 0, scenarios)
                 answer = self._answer()
             except BaseException:
                 self.close()
@@ -141,9 +148,9 @@ class ForkServer:
             raise ServerError(f"the fork server for {self.world} died")
         if isinstance(answer, str):
             raise ServerError(f"the fork server for {self.world} could not run its cases: {answer}")
-        status, stderr, timed_out, samples = answer
+        status, stderr, timed_out, samples, (raised, reports) = answer
         record = self._memory.read(request.fields.present)
-        return trace.Ended(status, stderr, timed_out, record, samples)
+        return trace.Ended(status, stderr, timed_out, record, samples, raised, reports)
 
     def _answer(self) -> Any:
         """To the last request, or None when the server is gone."""
@@ -171,10 +178,13 @@ class ForkServer:
         self._memory.close()
 
 
-def _command(world: World, socket_fd: int, memfd: int) -> list[str]:
-    # -S: no site-packages, so that the process stays small and quick to fork.
-    server = [sys.executable, "-S", "-m", "golib.run.forkserver"]
+def _command(world: World, socket_fd: int, memfd: int, scenarios: str) -> list[str]:
+    # -S: no site-packages, so that the process stays small and quick to fork.  A scenario needs pytest.
+    server = [sys.executable, "-m", scenarios] if scenarios else [sys.executable, "-S", "-m", _MODULE]
     return [*server, str(socket_fd), str(memfd), str(world.limit)]
+
+
+_MODULE = "golib.run.forkserver"
 
 
 def _environment() -> dict[str, str]:
@@ -223,14 +233,16 @@ def _exactly(source: socket.socket, size: int) -> bytes | None:
 # What follows runs in the server.
 
 
-def _serve(parent: socket.socket, memfd: int) -> NoReturn:
+def serve(parent: socket.socket, memfd: int, host: child.Host) -> NoReturn:
+    """Until the parent is gone.  ``host`` lends the children the functions of their scenarios."""
     process.adopt_orphans()
     memory = trace.Memory(memfd)
     os.close(memfd)
     child.prepare(memory.header)
     try:
+        host.check()
         regions = reserve_regions()
-    except binding.BindingError as error:
+    except (binding.BindingError, RuntimeError) as error:
         _send(parent, 0, str(error))
         sys.exit(1)
     _send(parent, 0, READY)
@@ -239,7 +251,7 @@ def _serve(parent: socket.socket, memfd: int) -> NoReturn:
         number, data = message
         answer: Answer | str
         try:
-            answer = _run(parent, pickle.loads(data), regions, memory)
+            answer = _run(parent, pickle.loads(data), regions, memory, host)
         except Exception as error:
             answer = f"{type(error).__name__}: {error}"
         _send(parent, number, answer)
@@ -247,8 +259,8 @@ def _serve(parent: socket.socket, memfd: int) -> NoReturn:
 
 
 Sample = tuple[tuple[int, tuple[int, ...]], ...]
-Answer = tuple[int, str, bool, tuple[Sample, ...]]
-"""What ``trace.Ended`` has, but for the record: status, stderr, timed_out, samples."""
+Answer = tuple[int, str, bool, tuple[Sample, ...], tuple[str, str]]
+"""What ``trace.Ended`` has, but for the record: status, stderr, timed_out, samples, raised and reports."""
 
 
 def _run(
@@ -256,12 +268,19 @@ def _run(
     request: child.Request,
     regions: Mapping[int, tuple[int, int]],
     memory: trace.Memory,
+    host: child.Host,
 ) -> Answer:
     """Runs the request's cases in one child.  Leaves no process and no descriptor, whatever happens."""
     server, address = os.getpid(), ctypes.addressof(memory.header)
-    programs = child.compiled(request, regions)
+    host.prepare(request)
+    host.check()
+    programs = child.compiled(request, regions, host)
     with contextlib.ExitStack() as at_the_end:
         at_the_end.callback(_end_orphans)
+        told = os.memfd_create("golib-told") if request.scenario else None
+        if told is not None:
+            at_the_end.callback(os.close, told)
+            request = dataclasses.replace(request, told=told)
         for _ in range(request.load):
             at_the_end.callback(_end, _busy(server))
         reading, writing = os.pipe()
@@ -275,14 +294,50 @@ def _run(
                     os.dup2(writing, 1)
                     os.dup2(writing, 2)
                     os.close(writing)
-                    child.main(request, programs, address, memory.header, server)
+                    child.main(request, programs, address, memory.header, server, host)
                 finally:  # a child must never come to what the server does next
                     os._exit(trace.HARNESS_STATUS)
         finally:
             os.close(writing)
         pidfd = os.pidfd_open(pid)
         at_the_end.callback(os.close, pidfd)
-        return _watch(parent, pid, pidfd, reading, request, memory)
+        ended = _watch(parent, pid, pidfd, reading, request, memory)
+        return (*ended, ("", "") if told is None else _told(told))
+
+
+def _told(memfd: int) -> tuple[str, str]:
+    """What the host of a child's scenario wrote there: the exception, one line, and reports.  A child that
+    died before it came to that has written nothing."""
+    size = os.fstat(memfd).st_size
+    raised, _, reports = os.pread(memfd, size, 0).decode(errors="replace").partition("\n")
+    return raised, reports
+
+
+def ask(what: Callable[[], str]) -> str:
+    """What that function finds out in a child of its own, where it may load what it likes; empty where the
+    child died of it, or took longer than PROBE_SECONDS."""
+    server, told = os.getpid(), os.memfd_create("golib-asked")
+    try:
+        pid = _fork()
+        if pid == 0:
+            try:
+                os.setsid()
+                process.die_with_parent()
+                if os.getppid() == server:
+                    os.pwrite(told, what().encode(), 0)
+            finally:
+                os._exit(0)
+        pidfd = os.pidfd_open(pid)
+        try:
+            select.select([pidfd], [], [], PROBE_SECONDS)
+        finally:
+            os.close(pidfd)
+            _kill(pid)
+            os.waitpid(pid, 0)
+        return os.pread(told, os.fstat(told).st_size, 0).decode()
+    finally:
+        os.close(told)
+        _end_orphans()
 
 
 def _fork() -> int:
@@ -354,7 +409,7 @@ class _Output:
 
 def _watch(
     parent: socket.socket, pid: int, pidfd: int, reading: int, request: child.Request, memory: trace.Memory
-) -> Answer:
+) -> tuple[int, str, bool, tuple[Sample, ...]]:
     """Waits for the child's end, and leaves nothing of its process group behind.
 
     Each of its cases has the request's timeout; the header says how many have come to their end.
@@ -449,15 +504,27 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
-def main(arguments: list[str]) -> None:
-    """``python -m golib.run.forkserver SOCKET MEMFD LIMIT``: not for hands."""
+def begin(arguments: list[str], *command: str) -> tuple[socket.socket, int]:
+    """The socket and the memfd of a server, in a process whose main thread has the stack that it needs.
+    ``command``: how this python was started."""
     socket_fd, memfd, limit = map(int, arguments)
     soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     if soft != limit:
         # The kernel lays a process out by the limit it finds at exec.
         resource.setrlimit(resource.RLIMIT_STACK, (limit, hard))
-        os.execv(sys.executable, [sys.executable, "-S", "-m", "golib.run.forkserver", *arguments])
-    _serve(socket.socket(fileno=socket_fd), memfd)
+        os.execv(sys.executable, [sys.executable, *command, *arguments])
+    return socket.socket(fileno=socket_fd), memfd
+
+
+def told(parent: socket.socket) -> bytes:
+    """What a server of scenarios is told at its start, or nothing where its parent is gone."""
+    message = _receive(parent)
+    return pickle.loads(message[1]) if message else b""
+
+
+def main(arguments: list[str]) -> None:
+    """``python -m golib.run.forkserver SOCKET MEMFD LIMIT``: not for hands."""
+    serve(*begin(arguments, "-S", "-m", _MODULE), child.Host())
 
 
 if __name__ == "__main__":

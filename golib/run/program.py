@@ -12,6 +12,7 @@ import ctypes
 import mmap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from golib.case import calltree, legality, prototype
@@ -53,13 +54,23 @@ class Program:
     """Whether some of its threads are Python's."""
     _bridge: Bridge
 
-    def __init__(self, case: calltree.Case, regions: Mapping[int, tuple[int, int]], first: int = 0) -> None:
-        """``first``: the number of its first node; more than 0 for a case that follows others.
+    def __init__(
+        self,
+        case: calltree.Case,
+        regions: Mapping[int, tuple[int, int]],
+        first: int = 0,
+        calls: Mapping[str, Callable[[], None]] = MappingProxyType({}),
+    ) -> None:
+        """``first``: the number of its first node; more than 0 for a case that follows others.  ``calls``:
+        the functions of its scenarios, looked up when they run.
 
         Raises BindingError when the memory that it needs cannot be had.
         """
         self.case = case
         self._regions = regions
+        self._calls = calls
+        self.raised: list[BaseException] = []
+        """What its scenarios raised, in that order."""
         self._keep: list[Any] = []
         self._number = first
         self._addresses: list[tuple[ctypes.Structure, str, str]] = []
@@ -111,6 +122,9 @@ class Program:
         match node:
             case calltree.Go():
                 self._fill(struct, "deferred", node.deferred)
+            case calltree.Python(call=name) if name:
+                scenario = [partial(self._scenario, name, struct)]
+                thunk.fn = self._callback(lambda _: self._python_frame(struct, scenario, did=1))
             case calltree.Python():
                 calls = self._from_python(node, body)
                 thunk.fn = self._callback(lambda _: self._python_frame(struct, calls, did=1))
@@ -164,6 +178,17 @@ class Program:
         given = self._bridge.export(node.name)(*node.args)
         if node.returns is not None:
             struct.result = prototype.digest(exports.plain(given, node.returns))
+
+    def _scenario(self, name: str, struct: NodeStruct) -> None:
+        """An exception must not pass through the C frames above, which know nothing of it: it is kept for
+        whoever runs the program."""
+        self._bridge.function("golib_scenario_begin")(struct)
+        try:
+            self._calls[name]()
+        except BaseException as error:
+            self.raised.append(error)
+        finally:
+            self._bridge.function("golib_scenario_end")(struct)
 
     def _thread(self, node: calltree.Thread, struct: NodeStruct, body: Sequence[Thunk]) -> None:
         struct.stack = node.bytes

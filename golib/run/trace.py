@@ -209,6 +209,10 @@ class Ended:
     samples: tuple[tuple[tuple[int, tuple[int, ...]], ...], ...] = ()
     """Of a child whose time had run out, as often as it was looked at before its end: each thread's id and
     program counters, innermost first, relative to where the library is loaded."""
+    raised: str = ""
+    """Of a child that ran a scenario: the exception by which its test failed, one line."""
+    reports: str = ""
+    """And pytest's reports of that test: JSON, as ``golib.scenario`` writes it."""
 
     def to_json(self) -> dict[str, Any]:
         """The end as data, without the samples, which stand in stderr by then; ``from_json`` reads it."""
@@ -218,6 +222,7 @@ class Ended:
             "timed_out": self.timed_out,
             "finished": self.record.finished,
             "fault": self.record.fault,
+            **({"raised": self.raised} if self.raised else {}),
             "events": [event.to_json() for event in self.record.events],
         }
 
@@ -225,7 +230,7 @@ class Ended:
     def from_json(cls, data: Mapping[str, Any]) -> Ended:
         events = tuple(map(Event.from_json, data["events"]))
         record = Record(events, data["finished"], data["fault"])
-        return cls(data["status"], data["stderr"], data["timed_out"], record)
+        return cls(data["status"], data["stderr"], data["timed_out"], record, raised=data.get("raised", ""))
 
 
 class Memory:

@@ -46,6 +46,18 @@ def failure(outcome: Outcome, verdict: Verdict, toolchain: str, again: str) -> s
     return "\n".join(parts)
 
 
+def raised(outcome: Outcome, verdict: Verdict, again: str) -> str:
+    """What stands below the traceback of a scenario that has failed by itself."""
+    parts = ["the case:", f"    {outcome.case!r}"]
+    if outcome.divergences:
+        decisive = outcome.divergences[verdict.decisive]
+        parts += ["", "what differs, beside:", *differences(outcome.divergences, decisive)]
+    if outcome.stderr.strip():
+        parts += ["", "stdout and stderr:"]
+        parts += [f"    {line}" for line in outcome.stderr.strip().splitlines()[-STDERR_LINES:]]
+    return "\n".join([*parts, "", f"run it again: {again}"])
+
+
 def replayed(outcome: Outcome, verdict: Verdict) -> list[str]:
     """What a case came to that was run again by itself, below the line that says whether it passed."""
     offending = None

@@ -37,11 +37,14 @@ def golib(folder: Path, *arguments: str, package: Path = ROOT) -> subprocess.Com
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sweet"], "'sweet' is no verb of golib; name one of: suite (golib --help says what each does)\n"),
-        ([], "golib needs a verb; name one of: suite (golib --help says what each does)\n"),
+        (
+            ["sweet"],
+            "'sweet' is no verb of golib; name one of: suite, places (golib --help says what each does)\n",
+        ),
+        ([], "golib needs a verb; name one of: suite, places (golib --help says what each does)\n"),
         (
             ["--go", "1.27"],
-            "'--go' is no verb of golib; name one of: suite (golib --help says what each does)\n",
+            "'--go' is no verb of golib; name one of: suite, places (golib --help says what each does)\n",
         ),
     ],
 )

@@ -36,7 +36,8 @@ FLOORS = (
     ("fuzz", "reduce"),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
-    ("options",),
+    ("options", "packages"),
+    ("scenario",),
     ("session",),
     ("plugin", "commands"),
     ("__main__",),
@@ -61,7 +62,7 @@ OUTSIDE = frozenset(
 PROCESSES = frozenset(("subprocess", "multiprocessing", "threading", "ctypes", "socket", "time", "asyncio"))
 
 OWNERS: dict[str, tuple[str, ...]] = {
-    "pytest": ("options", "session", "plugin"),
+    "pytest": ("options", "packages", "scenario", "session", "plugin"),
     "_pytest": (),
     "xdist": (),
     # toolchains runs the go command, the fork server is started, session asks the C compiler its name.
@@ -383,7 +384,7 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
             "from golib.run.forkserver import World",
             "judge.outcome:1 imports run.forkserver, and is",
         ),
-        ("door", "import pytest", "1 imports pytest: that is for options, plugin, session"),
+        ("door", "import pytest", "1 imports pytest: that is for options, packages, plugin, scenario,"),
         ("show.report", "from _pytest import nodes", "1 imports _pytest: that is for nobody"),
         (
             "door",

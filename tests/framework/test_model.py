@@ -38,7 +38,7 @@ TOLD = (0x7000_0000, 0x7080_0000)
 FOREIGN = (0x1000_0000, 0x1004_0000)
 M, OTHER_M = 0xC000, 0xD000
 
-B, E, L, R, A, D, X, _, _ = Phase  # before, entered, leaving, recovered, after, ended, did
+B, E, L, R, A, D, X, *_ = Phase  # before, entered, leaving, recovered, after, ended, did
 
 
 class Trace:

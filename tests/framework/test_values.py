@@ -35,7 +35,7 @@ def in_python(subject: Subject, body: str) -> subprocess.CompletedProcess[str]:
 import ctypes, json, sys
 from golib.case import prototype
 from golib.run.exports import Loaded
-lib = Loaded(ctypes.CDLL({str(subject.library.path)!r}), prototype.from_json(json.loads(sys.argv[1])))
+lib = Loaded({str(subject.library.path)!r}, prototype.from_json(json.loads(sys.argv[1])))
 
 def refused(call, *args):
     try:
