@@ -1,10 +1,8 @@
 // The frames of a call tree that are C: each runs its body, and records the
-// crossings that it makes itself.
+// crossings that it makes itself. Those that call Go stand in callback.c.
 //
-// A callback is Python (or C) -> golib_frame_go -> golibGo, which cgo wraps:
-// crosscall2, runtime.cgocallback, cgocallbackg, our Go code. A Go frame runs
-// a native child by cgocall, which lands in golib_call, on the same thread's
-// stack, below.
+// A Go frame runs a native child by cgocall, which lands in golib_call, on the
+// same thread's stack, below.
 
 #define _GNU_SOURCE
 #include "golib.h"
@@ -13,40 +11,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
-
-extern void golibGo(struct node *);
-extern void GoF(int32_t);
-
-// What the seed's C program does (testcarchive/testdata/main9.c).
-
-__attribute__((noinline)) static void use(volatile int *x) { (*x)++; }
-
-void callGoFWithDeepStack(int p)
-{
-	volatile int x[10000];
-
-	x[0] = x[9999] = 0;
-	use(&x[0]);
-	use(&x[9999]);
-	GoF(p);
-	use(&x[0]);
-	use(&x[9999]);
-}
-
-void callGoWithVariousStack(int p)
-{
-	struct golib_thread *self = golib_self();
-	struct node *n = self->callee;
-
-	self->callee = 0;
-	if (n && n->nbody) { // something else stands where the seed's C stood
-		golib_run_body(n);
-		return;
-	}
-	GoF(0);
-	callGoFWithDeepStack(p);
-	GoF(0);
-}
 
 // golib_call runs a frame on this thread's stack, as it stands.
 void golib_call(const struct thunk *t)
@@ -61,15 +25,6 @@ void golib_run_body(struct node *n)
 
 	for (i = 0; i < n->nbody; i++)
 		golib_call(&n->body[i]);
-}
-
-void golib_frame_go(void *arg)
-{
-	struct node *n = arg;
-
-	golib_record(n, GOLIB_BEFORE);
-	golibGo(n);
-	golib_record(n, GOLIB_AFTER);
 }
 
 // Holds n->stack bytes and touches both ends, as the seed's deep stack does.
