@@ -7,6 +7,7 @@ import atexit
 import dataclasses
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from golib.case import legality
 from golib.case.calltree import C, Case, Export, Go, Node, Python, Thread, Together
@@ -15,8 +16,9 @@ from golib.judge.outcome import Outcome
 from golib.run import structs, trace
 from golib.run.child import Request
 from golib.run.forkserver import ForkServer, World
-from golib.toolchains import sanitizers, symbols
+from golib.toolchains import sanitizers, shipped, symbols
 from golib.toolchains.build import Library
+from golib.toolchains.outside import Outside, driver, variables
 
 DEADLINE = 20.0
 """Seconds that a case may take; the slowest case of the suite takes two on two busy cores."""
@@ -59,6 +61,7 @@ class Subject:
     def __init__(self, library: Library) -> None:
         self.library = library
         self._fields = fields_of(library)
+        self._stack_guard = library.layout.stack_guard
 
     def run(self, case: Case, timeout: float = DEADLINE, trace_file: str = "", *, load: int = 0) -> Outcome:
         """Runs the case alone in a child of its own, at most ``timeout`` seconds.  ``trace_file``: where
@@ -78,7 +81,7 @@ class Subject:
 
     def judge(self, case: Case, ended: trace.Ended) -> Outcome:
         """What such an end comes to."""
-        return outcome.judge(case, ended, self.library.layout.stack_guard)
+        return outcome.judge(case, ended, self._stack_guard)
 
     def run_in_a_row(
         self, cases: Sequence[Case], timeout: float = DEADLINE, *, load: int = 0
@@ -100,7 +103,7 @@ class Subject:
         while len(outcomes) < len(cases):
             rest = tuple(cases[len(outcomes) :])
             ended = self._children(rest, timeout, "", load)
-            outcomes += outcome.judge_row(rest, ended, self.library.layout.stack_guard)
+            outcomes += outcome.judge_row(rest, ended, self._stack_guard)
         return outcomes
 
     def world(self, case: Case) -> World:
@@ -116,13 +119,48 @@ class Subject:
             )
 
     def _children(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> trace.Ended:
-        request = Request(str(self.library.path), self._fields, cases, timeout, trace_file, load)
+        request = self._request(cases, timeout, trace_file, load)
         ended = servers().run(self.world(cases[0]), request)
         if ended.samples:
             before, mark, after = ended.stderr.partition(trace.OUT_OF_TIME)
-            stacks = symbols.text(self.library.path, ended.samples)
+            stacks = symbols.text(Path(request.library), ended.samples)
             ended = dataclasses.replace(ended, stderr=before + mark + stacks + after)
         return ended
+
+    def _request(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> Request:
+        return Request(str(self.library.path), self._fields, cases, timeout, trace_file, load)
+
+
+class FromOutside(Subject):
+    """A library as shipped, ready to run cases that have no Go frame of golib's: it has no ``library``.
+
+    What is not seen without the bridge's probe is not judged: ``golib.toolchains.outside.NOT_SEEN``."""
+
+    def __init__(self, outside: Outside) -> None:
+        """Raises ShippedError when this is no Go library for this machine, BuildError when its driver cannot
+        be had."""
+        self.shipped = shipped.read(outside.path)
+        self._paths = outside.paths
+        self._fields = structs.Fields.of(structs.RootsStruct(), ())
+        self._stack_guard = None
+        self._driver = driver()
+
+    def world(self, case: Case) -> World:
+        return World.of(case, variables())
+
+    def _check(self, case: Case) -> None:
+        legality.check_from_outside(case)
+
+    def _request(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> Request:
+        return Request(
+            str(self.shipped.path),
+            self._fields,
+            cases,
+            timeout,
+            load=load,
+            driver=str(self._driver),
+            paths=self._paths,
+        )
 
 
 def flavour(case: Case) -> str:

@@ -213,7 +213,14 @@ class C(Frame):
 
 @dataclass(frozen=True, init=False, repr=False)
 class Python(Frame):
-    """A ctypes callback between native frames; what it calls, it calls through ctypes."""
+    """A ctypes callback between native frames; what it calls, it calls through ctypes.
+
+    ``call``: a scenario, ``"module:function"``: that function of a user's runs here, instead of a body."""
+
+    call: str = ""
+
+    def __init__(self, *body: Node, call: str = "") -> None:
+        self._set(body=body, call=call)
 
 
 @dataclass(frozen=True, init=False, repr=False)

@@ -78,6 +78,10 @@ def body_end(body: tuple[Node, ...]) -> End | None:
     return next((ended for child in body if (ended := end(child))), None)
 
 
+def _has_scenario(node: Node) -> bool:
+    return (isinstance(node, Python) and bool(node.call)) or any(map(_has_scenario, node.children()))
+
+
 @dataclass(frozen=True, slots=True)
 class Rounds:
     """Of a repeated frame: what lies between the first round, which has steps, and the last, which has."""
@@ -85,6 +89,8 @@ class Rounds:
     entered: Step
     times: int
     """Rounds in all; ``times - 2`` of them leave no event."""
+    opaque: bool
+    """A scenario runs in them: how often it calls Go is its own business."""
 
 
 @dataclass(eq=False, slots=True)
@@ -251,6 +257,8 @@ class _Walker:
         entered = self._step(placed, Phase.ENTERED, before=before)
         yield entered
         yield from self._body(placed, in_go=False)
+        if isinstance(placed.node, Python) and placed.node.call:
+            self._free = True  # whatever the scenario calls
         if body_end(placed.node.body) is None:
             yield self._step(placed, Phase.LEAVING, before=entered)
 
@@ -271,7 +279,7 @@ class _Walker:
         yield from self._body(placed, in_go=False)
         if body_end(node.body) is None:
             if node.times > 1:
-                self._rounds = Rounds(entered, node.times)
+                self._rounds = Rounds(entered, node.times, _has_scenario(node))
                 self._holder = entered if node.stack else None
                 yield from self._body(placed, in_go=False)
             self._holder = None

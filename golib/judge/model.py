@@ -384,7 +384,7 @@ def _unseen(at: At) -> Compared:
 def _between_rounds(at: At) -> Compared:
     """The rounds in the middle left no events, but their questions were counted."""
     rounds = at.step.rounds
-    if rounds is not None and at.last is not None:
+    if rounds is not None and not rounds.opaque and at.last is not None:
         most = at.last.queries + at.known.in_the_middle(rounds.entered, rounds.times)
         yield "queries", Range(most=most), at.event.queries, Rule.COUNT
 
@@ -523,6 +523,14 @@ def _in_python(at: At) -> Compared:
     yield "did", 1, at.event.did, Rule.DID
 
 
+def _scenario_left(at: At) -> Compared:
+    """What a scenario called has returned, all of it."""
+    assert at.before is not None
+    assert isinstance(at.step.node, calltree.Python)
+    if at.step.node.call:
+        yield from _own_state(at, at.before)
+
+
 def _started(at: At) -> Compared:
     if at.step.together:
         yield "did", at.step.together, at.event.did, Rule.DID
@@ -597,6 +605,7 @@ RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
     (calltree.Export, Phase.AFTER): (_returned,),
     (calltree.C, Phase.LEAVING): (_settled,),
     (calltree.Python, Phase.ENTERED): (_in_python,),
+    (calltree.Python, Phase.LEAVING): (_scenario_left,),
     (calltree.Stack, Phase.ENTERED): (_switched,),
     (calltree.Thread, Phase.ENTERED): (_started,),
     (calltree.Thread, Phase.ENDED): (_ended,),

@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -33,6 +33,8 @@ class Request:
     timeout: float  # seconds for each of them
     trace: str = ""  # where the execution trace goes, if the world has one on; else nowhere
     load: int = 0  # busy processes that the server keeps beside the child
+    driver: str = ""  # of a library that is driven from outside: what drives it
+    paths: tuple[str, ...] = ()  # where the modules of its scenarios are, before Python's own
 
 
 def prepare(header: object) -> None:
@@ -57,9 +59,10 @@ def compiled(request: Request, regions: Mapping[int, tuple[int, int]]) -> Compil
     """In the server, before the fork."""
     programs: list[Program | Exception] = []
     first = 0
+    calls: dict[str, Callable[[], None]] = {}
     for case in request.cases:
         try:
-            program = Program(case, regions, first)
+            program = Program(case, regions, first, calls)
         except Exception as error:
             return [*programs, error]
         programs.append(program)
@@ -93,7 +96,10 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> N
         # Go's os.Getenv reads what exec laid, C's getenv reads this.
         os.environ["GOLIB_WORLD"] = ",".join(on)
         os.environ["GOLIB_TRACE"] = request.trace
-    bridge = binding.Bridge(request.library)
+    if request.driver:
+        bridge = binding.Bridge(request.driver, request.library)
+    else:
+        bridge = binding.Bridge(request.library)
     bridge.use(memory, request.fields)
     if on:
         bridge.wait_ready()
@@ -106,9 +112,21 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> N
             raise program
         bridge.hide_bounds(program.case.bounds == "hidden")
         program.link(bridge)
+        for name in program.scenarios:
+            # Imported on the main thread, before its place is entered.
+            program.calls[name] = _function(name, request.paths)
         program.run()
     if request.trace:
         bridge.stop_trace()
+
+
+def _function(name: str, paths: tuple[str, ...]) -> Callable[[], None]:
+    """What "module:function" names.  Raises ImportError and AttributeError."""
+    import importlib
+
+    sys.path[:0] = [path for path in paths if path not in sys.path]
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
 
 
 def _load_threading(header: object) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +21,7 @@ from golib.case.calltree import Node
 from golib.case.script import Phase
 from golib.run.binding import BindingError, Bridge
 from golib.run.structs import NodeStruct, Thunk
+from golib.run.trace import Left
 
 Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
@@ -53,13 +56,23 @@ class Program:
     """Whether some of its threads are Python's."""
     _bridge: Bridge
 
-    def __init__(self, case: calltree.Case, regions: Mapping[int, tuple[int, int]], first: int = 0) -> None:
-        """``first``: the number of its first node; more than 0 for a case that follows others.
+    def __init__(
+        self,
+        case: calltree.Case,
+        regions: Mapping[int, tuple[int, int]],
+        first: int = 0,
+        calls: dict[str, Callable[[], None]] | None = None,
+    ) -> None:
+        """``first``: the number of its first node; more than 0 for a case that follows others.  ``calls``:
+        the function of each scenario in it, there at the latest when the program runs.
 
         Raises BindingError when the memory that it needs cannot be had.
         """
         self.case = case
         self._regions = regions
+        self.calls: dict[str, Callable[[], None]] = {} if calls is None else calls
+        self.scenarios: list[str] = []
+        """Names of what ``calls`` must have."""
         self._keep: list[Any] = []
         self._number = first
         self._addresses: list[tuple[ctypes.Structure, str, str]] = []
@@ -111,6 +124,9 @@ class Program:
         match node:
             case calltree.Go():
                 self._fill(struct, "deferred", node.deferred)
+            case calltree.Python() if node.call:
+                self.scenarios.append(node.call)
+                thunk.fn = self._callback(self._scenario(struct, node.call))
             case calltree.Python():
                 calls = self._from_python(node, body)
                 thunk.fn = self._callback(lambda _: self._python_frame(struct, calls, did=1))
@@ -194,3 +210,24 @@ class Program:
         for call in calls:
             call()
         record(struct, Phase.LEAVING, 0)
+
+    def _scenario(self, struct: NodeStruct, call: str) -> Callable[[object], None]:
+        """A user's function in its frame, which may run many times."""
+        runs = nanoseconds = 0
+
+        def run(_: object) -> None:
+            nonlocal runs, nanoseconds
+            record = self._bridge.function("golib_record_did")
+            record(struct, Phase.ENTERED, 1)
+            begun = time.perf_counter_ns()
+            self.calls[call]()
+            took = time.perf_counter_ns() - begun
+            did = 0
+            if self._bridge.from_outside:
+                nanoseconds += took if runs else 0  # the first call makes what the others find
+                runs += 1
+                threads, descriptors = (len(os.listdir(f"/proc/self/{what}")) for what in ("task", "fd"))  # noqa: PTH208
+                did = Left(threads, descriptors, nanoseconds // 1000).packed()
+            record(struct, Phase.LEAVING, did)
+
+        return run

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from golib.case.script import Phase
 
@@ -156,6 +156,8 @@ class Event:
     kernel wrote a signal's frame on this thread meanwhile; where further signals arrive, any of them; 2 if
     there was no handler yet, and the kernel dropped the signal.
 
+    LEAVING of a scenario with a library that is driven from outside: ``Left``, packed.
+
     ENTERED of a Python frame: 1.  Of a thread in a Together: how many threads had come when all began.
     """
 
@@ -176,6 +178,28 @@ class Event:
     @property
     def side(self) -> str:
         return "Go" if self.in_go else "C"
+
+
+class Left(NamedTuple):
+    """What the process has when a scenario returns."""
+
+    threads: int
+    descriptors: int
+    microseconds: int
+    """That all its calls at this node have taken, but for the first."""
+
+    def packed(self) -> int:
+        """As one number of 64 bits; what is too much for its place becomes the most that it can be."""
+        parts = zip(self, _LEFT, strict=True)
+        return sum(min(value, (1 << bits) - 1) << shift for value, (bits, shift) in parts)
+
+    @classmethod
+    def unpacked(cls, number: int) -> Left:
+        return cls(*(number >> shift & (1 << bits) - 1 for bits, shift in _LEFT))
+
+
+_LEFT = ((16, 0), (16, 16), (32, 32))
+"""Bits of each part, and where they begin."""
 
 
 @dataclass(frozen=True)

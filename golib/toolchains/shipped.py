@@ -84,13 +84,11 @@ def read(path: Path) -> Shipped:
     if found is None:
         raise ShippedError(f"{path} is no shared library for Linux (ELF); name one")
     if found.version == "":
-        raise ShippedError(
-            f"{path} has no Go in it (no .go.buildinfo); name the library that Go built, which the others load"
-        )
+        raise ShippedError(f"{path} has no Go in it (no .go.buildinfo); name the library that Go built")
     if found.machine != _MACHINES[MACHINE]:
         raise ShippedError(
-            f"{path} is for {found.machine}, and golib runs on {_MACHINES[MACHINE]}; name the library for this"
-            " machine"
+            f"{path} is for {found.machine}, and golib runs on {_MACHINES[MACHINE]}; name the library for"
+            " this machine"
         )
     return found
 

@@ -31,7 +31,8 @@ def test_what_is_no_library_is_refused_in_a_sentence(given: object) -> None:
         golib.open(given)  # type: ignore[arg-type]
     assert str(refused.value) == (
         f"golib.open({given!r}): it opens what golib.toolchains.build.build() returns, a Library, and "
-        f"this is a {type(given).__name__}; golib cannot open a file that it did not build"
+        f"this is a {type(given).__name__}; a file that golib did not build is opened as"
+        " golib.toolchains.outside.Outside(path)"
     )
 
 

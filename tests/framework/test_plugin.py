@@ -453,7 +453,9 @@ def test_a_build_flag_is_part_of_the_name(suite: Suite, go_on_path: Toolchain, w
     run = suite.run("--go-build=-race", "-v", "-n", workers, "--golib-json", "r.json")
     assert run.status == 0, run.output
     name = f"{go_on_path.name}-race"
-    run.says(f"test_one_call[{name}]", f"golib: {name} ({go_on_path.goroot})", "golib: not judged with -race: ")
+    run.says(
+        f"test_one_call[{name}]", f"golib: {name} ({go_on_path.goroot})", "golib: not judged with -race: "
+    )
     assert re.search(rf"^behaviour +{name}$", run.output, re.MULTILINE)
     document = suite.results()
     assert document["toolchains"] == [{"spec": "go", "version": go_on_path.version, "build": "-race"}]
