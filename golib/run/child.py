@@ -122,11 +122,11 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> N
 
 def _function(name: str, paths: tuple[str, ...]) -> Callable[[], None]:
     """What "module:function" names.  Raises ImportError and AttributeError."""
-    import importlib
+    from importlib import import_module  # of the user's modules, which no wall of ours knows
 
     sys.path[:0] = [path for path in paths if path not in sys.path]
     module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+    return getattr(import_module(module), function)  # type: ignore[no-any-return]
 
 
 def _load_threading(header: object) -> None:
