@@ -16,6 +16,7 @@ runtime still knows which C stack it stands on.
     commands      the command golib, also python -m golib
     bridge/       the Go package that is linked into the library under test
     seed/         the library under test where nobody names another: a Go main package like any
+    outside/      the C that stands in its place where a library cannot be rebuilt
 
 A folder imports from those above it only (tests/framework/test_layers.py).  This module imports nothing
 until it is asked for a name: every pytest run of an environment loads it with the plugin, and the fork
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from golib.packages import everywhere as everywhere
     from golib.packages import package as package
     from golib.toolchains.build import Library
+    from golib.toolchains.outside import Outside
 
     __all__: list[str] = []
     __all__ += calltree.__all__
@@ -57,17 +59,23 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'golib' has no attribute {name!r}")
 
 
-def open(library: Library) -> Subject:
-    """A built bridge (``golib.toolchains.build.build``), ready to run cases.
+def open(library: Library | Outside) -> Subject:
+    """A built bridge (``golib.toolchains.build.build``), or a library as shipped
+    (``golib.toolchains.outside.Outside``), ready to run cases.
 
-    Raises TypeError, one sentence, for anything else, such as a path.
+    Raises TypeError, one sentence, for anything else, such as a path; ShippedError, one sentence, for a file
+    that is no Go library for this machine.
     """
-    from golib.door import Subject
+    from golib.door import FromOutside, Subject
     from golib.toolchains.build import Library
+    from golib.toolchains.outside import Outside
 
+    if isinstance(library, Outside):
+        return FromOutside(library)
     if not isinstance(library, Library):
         raise TypeError(
             f"golib.open({library!r}): it opens what golib.toolchains.build.build() returns, a Library, and "
-            f"this is a {type(library).__name__}; golib cannot open a file that it did not build"
+            f"this is a {type(library).__name__}; a file that golib did not build is opened as"
+            " golib.toolchains.outside.Outside(path)"
         )
     return Subject(library)

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 
 from golib.case import legality, prototype
@@ -16,8 +19,9 @@ from golib.judge.outcome import Outcome
 from golib.run import structs, trace
 from golib.run.child import Request
 from golib.run.forkserver import ForkServer, World
-from golib.toolchains import sanitizers, symbols
+from golib.toolchains import sanitizers, shipped, symbols
 from golib.toolchains.build import Library
+from golib.toolchains.outside import Outside, driver, variables
 
 DEADLINE = 20.0
 """Seconds that a case may take; the slowest case of the suite takes two on two busy cores."""
@@ -67,6 +71,7 @@ class Subject:
         self.library = library
         self._tests, self._scenarios = tests, scenarios
         self._fields = fields_of(library)
+        self._stack_guard = library.layout.stack_guard
 
     def run(self, case: Case, timeout: float = DEADLINE, trace_file: str = "", *, load: int = 0) -> Outcome:
         """Runs the case alone in a child of its own, at most ``timeout`` seconds.  ``trace_file``: where
@@ -86,7 +91,7 @@ class Subject:
 
     def judge(self, case: Case, ended: trace.Ended) -> Outcome:
         """What such an end comes to."""
-        return outcome.judge(case, ended, self.library.layout.stack_guard)
+        return outcome.judge(case, ended, self._stack_guard)
 
     def run_in_a_row(
         self, cases: Sequence[Case], timeout: float = DEADLINE, *, load: int = 0
@@ -108,7 +113,7 @@ class Subject:
         while len(outcomes) < len(cases):
             rest = tuple(cases[len(outcomes) :])
             ended = self._children(rest, timeout, "", load)
-            outcomes += outcome.judge_row(rest, ended, self.library.layout.stack_guard)
+            outcomes += outcome.judge_row(rest, ended, self._stack_guard)
         return outcomes
 
     def world(self, case: Case) -> World:
@@ -117,13 +122,7 @@ class Subject:
 
     def _check(self, case: Case) -> None:
         legality.check(case)
-        if strange := [call for call in case.calls() if call not in self._tests]:
-            raise IllegalCase(
-                f"call={strange[0]!r} is no test of golib.everywhere that was collected, and no other is"
-                " called; give its file on the command line"
-            )
-        if len(case.calls()) > 1:
-            raise IllegalCase(f"a case runs one scenario, this one {' and '.join(case.calls())}")
+        self._check_calls(case)
         if flavour(case) != self.library.flavour:
             raise ValueError(
                 f"bounds={case.bounds!r} needs a bridge of flavour {flavour(case)!r}, "
@@ -144,21 +143,81 @@ class Subject:
             if wrong is not None:
                 raise IllegalCase(f"{export.label}: {wrong}")
 
+    def _check_calls(self, case: Case) -> None:
+        """ "module:function" is looked up in the child, which alone may load what the module loads."""
+        calls = case.calls()
+        tests = [call for call in calls if "::" in call]
+        if tests and len(calls) > 1:
+            raise IllegalCase(f"a case that runs a test runs nothing else, this one {' and '.join(calls)}")
+        for call in calls:
+            module, colon, function = call.partition(":")
+            if call not in self._tests and ("::" in call or not (module and colon and function)):
+                raise IllegalCase(
+                    f'call={call!r} is neither "module:function" nor a test of golib.everywhere that was'
+                    " collected; correct it, or give the test's file on the command line"
+                )
+
     def _children(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> trace.Ended:
+        request = self._request(cases, timeout, trace_file, load)
         calls = cases[0].calls()
-        exports = self.library.exports
-        if not calls:  # a scenario calls what it likes
-            called = {export.name for case in cases for export in _with_values(case)}
-            exports = {name: exports[name] for name in called}
-        request = Request(str(self.library.path), self._fields, cases, timeout, trace_file, load, exports)
         if calls:
-            request = dataclasses.replace(request, scenario=self._tests[calls[0]])
-        ended = servers().run(self.world(cases[0]), request, self._scenarios if calls else b"")
+            test = self._tests.get(calls[0], "")
+            request = dataclasses.replace(
+                request, calls=True, scenario=test, paths=(*request.paths, *sys.path)
+            )
+        ended = servers().run(self.world(cases[0]), request, self._scenarios if request.scenario else b"")
+        if os.waitstatus_to_exitcode(ended.status) == trace.CALL_STATUS and ended.record.fault:
+            raise IllegalCase(ended.record.fault)
         if ended.samples:
             before, mark, after = ended.stderr.partition(trace.OUT_OF_TIME)
-            stacks = symbols.text(self.library.path, ended.samples)
+            stacks = symbols.text(Path(request.library), ended.samples)
             ended = dataclasses.replace(ended, stderr=before + mark + stacks + after)
         return ended
+
+    def _request(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> Request:
+        exports = self.library.exports
+        if not cases[0].calls():  # a scenario calls what it likes
+            called = {export.name for case in cases for export in _with_values(case)}
+            exports = {name: exports[name] for name in called}
+        return Request(str(self.library.path), self._fields, cases, timeout, trace_file, load, exports)
+
+
+class FromOutside(Subject):
+    """A library as shipped, ready to run cases that have no Go frame of golib's: it has no ``library``.
+
+    What is not seen without the bridge's probe is not judged: ``golib.toolchains.outside.NOT_SEEN``."""
+
+    def __init__(
+        self, outside: Outside, tests: Mapping[str, str] = MappingProxyType({}), scenarios: bytes = b""
+    ) -> None:
+        """``tests``, ``scenarios``: as for ``Subject``.
+
+        Raises ShippedError when this is no Go library for this machine, BuildError when its driver cannot
+        be had."""
+        self.shipped = shipped.read(outside.path)
+        self._tests, self._scenarios = tests, scenarios
+        self._paths = outside.paths
+        self._fields = structs.Fields.of(structs.RootsStruct(), ())
+        self._stack_guard = None
+        self._driver = driver()
+
+    def world(self, case: Case) -> World:
+        return World.of(case, variables())
+
+    def _check(self, case: Case) -> None:
+        legality.check_from_outside(case)
+        self._check_calls(case)
+
+    def _request(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> Request:
+        return Request(
+            str(self.shipped.path),
+            self._fields,
+            cases,
+            timeout,
+            load=load,
+            driver=str(self._driver),
+            paths=self._paths,
+        )
 
 
 def _with_values(case: Case) -> list[Export]:

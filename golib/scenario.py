@@ -59,9 +59,9 @@ class Server(child.Host):
     """A plugin of the server's session, and the host of its children."""
 
     def __init__(self, setting: Setting, begin: Callable[[child.Host], NoReturn]) -> None:
+        super().__init__()
         self._setting = setting
         self._begin = begin
-        self.calls: dict[str, Callable[[], None]] = {}
         self._reports: list[pytest.TestReport] = []
         self._broken: BaseException | None = None
         self._prepared: set[str] = set()
@@ -147,15 +147,14 @@ class Server(child.Host):
         config.hook.pytest_runtest_protocol(item=items[0], nextitem=None)
         if self._broken is not None:
             raise self._broken
-        self._tell(config, request.told)
+        self._tell(config, request)
 
-    def _tell(self, config: pytest.Config, to: int) -> None:
+    def _tell(self, config: pytest.Config, request: Request) -> None:
         failed = next((report for report in self._reports if report.failed), None)
-        line = ""
+        raised = ""
         if failed is not None:
             crash = getattr(failed.longrepr, "reprcrash", None)
-            message = crash.message if crash else str(failed.longrepr)
-            line = (message.strip().splitlines() or ["failed"])[0]
+            raised = (crash.message if crash else str(failed.longrepr)).strip() or "failed"
         data = [
             config.hook.pytest_report_to_serializable(config=config, report=report)
             for report in self._reports
@@ -163,7 +162,7 @@ class Server(child.Host):
         sys.stdout.flush()
         sys.stderr.flush()
         # What a report holds beside pytest's own is told as text, as xdist does not: it would fail.
-        os.pwrite(to, f"{line}\n{json.dumps(data, default=str)}".encode(), 0)
+        child.tell(request, raised, json.dumps(data, default=str))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._reports.append(report)

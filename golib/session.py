@@ -28,9 +28,10 @@ from typing import Any
 import pytest
 
 from golib import fuzz, packages, scenario
+from golib.case import legality
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.case.places import PLACES
-from golib.door import DEADLINE, Subject, servers
+from golib.door import DEADLINE, FromOutside, Subject, servers
 from golib.judge import known
 from golib.judge.known import KnownIssue, Verdict
 from golib.judge.outcome import Kind, Outcome
@@ -40,7 +41,12 @@ from golib.run.forkserver import ServerError
 from golib.show import report
 from golib.toolchains import build, sanitizers, toolchain
 from golib.toolchains.build import BuildError, Library
+from golib.toolchains.outside import Outside
+from golib.toolchains.shipped import Shipped
 from golib.toolchains.toolchain import SpecError, Toolchain, Unavailable
+
+Judged = Toolchain | Shipped
+"""What a run judges: a Go, or a library that some Go has built."""
 
 REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 SAID = pytest.StashKey[str]()
@@ -98,9 +104,11 @@ class Run:
         """Those that are no failures in this run."""
         return known.shipped() if self.options.known_issues else ()
 
-    def name(self, chosen: Toolchain) -> str:
+    def name(self, chosen: Judged) -> str:
         """The toolchain and its build in ids and tables: ``go1.27.4``, ``go1.27.4-race``, and ``go1.27.4@2``
         for a GOROOT that calls itself what a release is called."""
+        if isinstance(chosen, Shipped):
+            return chosen.name
         same = [one for one in self.toolchains if one.name == chosen.name]
         number = same.index(chosen) + 1
         name = chosen.name + "".join(self.options.flags)
@@ -116,7 +124,6 @@ class Run:
         """``package``: the user's; else golib's own.  Raises BuildError."""
         key = (chosen.goroot, flavour, package)
         if key not in self.libraries:
-            users = {} if package is None else {"package": package}
             self.libraries[key] = build.build(
                 chosen,
                 flavour=flavour,
@@ -124,7 +131,7 @@ class Run:
                 flags=self.options.flags,
                 session=self.options.session,
                 progress=progress,
-                **users,
+                package=package or build.SEED,
             )
         return self.libraries[key]
 
@@ -204,14 +211,14 @@ class Session:
         spot = spot_of(item)
         assert spot is not None
         tests = {self.call(item): f"{item.path}::{item.nodeid.partition('::')[2]}"}
-        return Bridge(self.run, spot.toolchain, spot.package.path, tests, self._setting)
+        return Bridge(self.run, spot.judged, spot.package.path, tests, self._setting)
 
     def call(self, item: pytest.Item) -> str:
         """The name of that test's scenario in a case: its node id without the toolchain, for a case is
         replayed on any."""
         spot = spot_of(item)
         assert spot is not None
-        return _without(item.nodeid, self.run.name(spot.toolchain))
+        return _without(item.nodeid, self.run.name(spot.judged))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -318,11 +325,16 @@ class Session:
         if LIB not in metafunc.fixturenames:
             raise pytest.UsageError(f"golib.everywhere over {name}: the test needs the argument {LIB!r}")
         library.check()
-        if not run.toolchains:
+        judged: Sequence[Judged] = [library.shipped] if library.shipped else run.toolchains
+        if not judged:
             raise pytest.UsageError(run.missing)
-        spots = [Spot(one, place, library) for one in run.toolchains for place in chosen or PLACES]
-        ids = [f"{run.name(spot.toolchain)}-{spot.place}" for spot in spots]
-        metafunc.parametrize(LIB, spots, ids=ids)
+        spots = [Spot(one, place, library) for one in judged for place in chosen or PLACES]
+        # The place first: by an id that begins with a Go, a controller of xdist's builds golib's own library.
+        params = [
+            pytest.param(spot, marks=_unseen(spot), id=f"{spot.place}-{run.name(spot.judged)}")
+            for spot in spots
+        ]
+        metafunc.parametrize(LIB, params)
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """A test that uses golib runs on each toolchain, and a test of the fuzzer in shards."""
@@ -353,10 +365,10 @@ class Session:
             raise pytest.UsageError(self._complaints[0])
         if not self.run.replay:
             return
-        tests: dict[tuple[Toolchain, str], Bridge] = {}
+        tests: dict[tuple[Judged, str], Bridge] = {}
         for item in items:
             if spot := spot_of(item):
-                tests[spot.toolchain, self.call(item)] = self.scenario(item)
+                tests[spot.judged, self.call(item)] = self.scenario(item)
         collected = {call for _, call in tests}
         for text, case in self.run.replay:
             if strange := [call for call in case.calls() if call not in collected]:
@@ -364,19 +376,24 @@ class Session:
                     f"--golib-replay: {text}: call={strange[0]!r} names no test of golib.everywhere that was"
                     " collected, and nothing else is called; give the test's file on the command line"
                 )
+        shipped = dict.fromkeys(one for one, _ in tests if isinstance(one, Shipped))
         items[:] = [
             Replay.from_parent(session, run=self.run, chosen=chosen, number=number, tests=tests)
-            for chosen in self.run.toolchains
-            for number in range(len(self.run.replay))
+            for chosen in (*self.run.toolchains, *shipped)
+            for number, (_, case) in enumerate(self.run.replay)
+            if all((chosen, call) in tests for call in case.calls())
         ]
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Builds, where tests run in this process, what they will need.  Last, below the header."""
-        if not self._is_worker and not self._config.option.collectonly:
-            spots = [spot for item in session.items if (spot := spot_of(item))]
-            for chosen, path in dict.fromkeys((spot.toolchain, spot.package.path) for spot in spots):
+        if self._config.option.collectonly:
+            return
+        spots = [spot for item in session.items if (spot := spot_of(item))]
+        for chosen, path in dict.fromkeys((spot.judged, spot.package.path) for spot in spots):
+            if isinstance(chosen, Toolchain):
                 self._build(chosen, path)
+        if not self._is_worker:
             self._build_for([item.nodeid for item in session.items if spot_of(item) is None])
 
     def workers_collected(self, ids: Sequence[str]) -> None:
@@ -395,6 +412,8 @@ class Session:
         # Whether a case needs the other flavour is known when it runs: who runs it builds that.
         try:
             self.run.library(chosen, "real", lambda message: self._say(f"golib: {message}"), package)
+        except build.NewerError:
+            return  # a skip, with that sentence
         except BuildError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -414,13 +433,13 @@ class Session:
         if isinstance(item, Replay):
             chosen = item.chosen
         elif spot is not None:
-            chosen = spot.toolchain
+            chosen = spot.judged
             if not self._config.stash.get(HOSTS, False):
                 self._from_child(item, made, call.excinfo)
         else:
             callspec = getattr(item, "callspec", None)
             chosen = callspec.params.get("golib_toolchain") if callspec else None
-        if not isinstance(chosen, Toolchain):
+        if not isinstance(chosen, Judged):
             return made
         name = self.run.name(chosen)
         # What a test that failed raised: an assertion of its own speaks of Go, an exception of golib's does
@@ -458,9 +477,20 @@ class Session:
 class Spot:
     """Where a test of golib.everywhere runs: the value of its argument ``lib`` until it is there."""
 
-    toolchain: Toolchain
+    judged: Judged
     place: str
     package: packages.Package
+
+
+def _unseen(spot: Spot) -> tuple[pytest.MarkDecorator, ...]:
+    """A library as shipped has no Go frames of golib's, and no switches of its own."""
+    if isinstance(spot.judged, Toolchain):
+        return ()
+    try:
+        legality.check_from_outside(PLACES[spot.place].case("it"))
+    except IllegalCase as error:
+        return (pytest.mark.skip(reason=f"not as shipped: {str(error).partition(': ')[2]}"),)
+    return ()
 
 
 def spot_of(item: pytest.Item) -> Spot | None:
@@ -490,7 +520,11 @@ def _reports(config: pytest.Config, text: str) -> list[pytest.TestReport]:
 
 def _without(nodeid: str, toolchain: str) -> str:
     """A test's node id without the name of the toolchain."""
-    return nodeid.replace(f"[{toolchain}]", "").replace(f"[{toolchain}-", "[")
+    return re.sub(
+        rf"\[{re.escape(toolchain)}\]|(?<=\[){re.escape(toolchain)}-|-{re.escape(toolchain)}(?=[-\]])",
+        "",
+        nodeid,
+    )
 
 
 def _compiler() -> str:
@@ -518,7 +552,7 @@ def _machine_line() -> str:
     return f"{found['libc']}, {found['arch']}, Python {found['python']} {gil} the GIL"
 
 
-def _replay_id(run: Run, chosen: Toolchain, number: int) -> str:
+def _replay_id(run: Run, chosen: Judged, number: int) -> str:
     return f"replay[{run.name(chosen)}-{number}]"
 
 
@@ -533,9 +567,9 @@ class Replay(pytest.Item):
         self,
         *,
         run: Run,
-        chosen: Toolchain,
+        chosen: Judged,
         number: int,
-        tests: Mapping[tuple[Toolchain, str], Bridge],
+        tests: Mapping[tuple[Judged, str], Bridge],
         **arguments: Any,
     ) -> None:
         """``tests``: what runs the scenarios of those that were collected."""
@@ -567,7 +601,7 @@ class Bridge:
     def __init__(
         self,
         run: Run,
-        chosen: Toolchain,
+        chosen: Judged,
         package: Path | None = None,
         tests: Mapping[str, str] = MappingProxyType({}),
         scenarios: bytes = b"",
@@ -583,9 +617,25 @@ class Bridge:
     def subject(self, flavour: str = "real") -> Subject:
         """The door to one flavour of the bridge."""
         if flavour not in self._subjects:
-            library = self.context.library(self.toolchain, flavour, package=self._package)
-            self._subjects[flavour] = Subject(library, self._tests, self._scenarios)
+            if isinstance(self.toolchain, Shipped):
+                outside = Outside(
+                    self.toolchain.path, (self.toolchain.folder,) if self.toolchain.folder else ()
+                )
+                self._subjects[flavour] = FromOutside(outside, self._tests, self._scenarios)
+            else:
+                library = self.context.library(self.toolchain, flavour, package=self._package)
+                self._subjects[flavour] = Subject(library, self._tests, self._scenarios)
         return self._subjects[flavour]
+
+    @property
+    def version(self) -> str:
+        """The Go release that is judged; empty where nobody knows which built the library."""
+        return self.toolchain.release if isinstance(self.toolchain, Shipped) else self.toolchain.version
+
+    @property
+    def official(self) -> bool:
+        """Whether the Go that is judged is a release as it was published, see ``official``."""
+        return isinstance(self.toolchain, Toolchain) and official(self.context, self.toolchain)
 
     def run(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
         """Runs one case alone in a child; see ``golib.door.Subject.run``."""
@@ -599,7 +649,7 @@ class Check:
     def __init__(self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item, *again: str) -> None:
         """``again``: the arguments of pytest's that run ``node`` again, where they do not name the node."""
         self._bridge = bridge
-        self._issues = issues
+        self._issues = issues if bridge.version else ()
         self._node = node
         self._again = again or (_named(node),)
         self._node.stash[OUTCOMES] = []
@@ -611,7 +661,7 @@ class Check:
     @property
     def official(self) -> bool:
         """Whether the Go that is judged is a release as it was published, see ``official``."""
-        return official(self._bridge.context, self._bridge.toolchain)
+        return self._bridge.official
 
     def case(self, case: Case, trace_file: str = "") -> Outcome:
         """Returns the outcome of a case that passed, for what a test wants to assert of its trace."""
@@ -627,8 +677,7 @@ class Check:
 
     def explained(self, outcome: Outcome) -> bool:
         """Whether known issues that this toolchain has explain all of the outcome."""
-        version = self._bridge.toolchain.version
-        return known.verdict(outcome, version, known.shipped()).status == "known"
+        return known.verdict(outcome, self._bridge.version, known.shipped()).status == "known"
 
     def gone(self, issue: str) -> None:
         """Notes that the known issue with that id should show on this toolchain and does not: the run's
@@ -639,11 +688,13 @@ class Check:
         """Runs a case; it is judged by ``judge``."""
         try:
             return self._bridge.run(case, timeout, trace_file)
+        except build.NewerError as error:
+            pytest.skip(str(error))
         except _NO_OUTCOME as error:
             pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
 
     def _note(self, outcome: Outcome) -> Verdict:
-        verdict = known.verdict(outcome, self._bridge.toolchain.version, self._issues)
+        verdict = known.verdict(outcome, self._bridge.version, self._issues)
         self._node.stash[OUTCOMES].append((outcome, verdict))
         return verdict
 
@@ -663,7 +714,7 @@ class Check:
         often = None
         if verdict.status == "known":
             often = fuzz.too_often(
-                verdict.issues, lambda: self._rerun(outcome.case), chosen.version, self._issues
+                verdict.issues, lambda: self._rerun(outcome.case), self._bridge.version, self._issues
             )
             if often is None:
                 pytest.xfail(", ".join(verdict.issues))
@@ -698,12 +749,13 @@ def _named(node: pytest.Item) -> str:
     return os.path.relpath(node.path) + "".join(node.nodeid.partition("::")[1:])
 
 
-def _again(run: Run, chosen: Toolchain, *arguments: str) -> str:
+def _again(run: Run, chosen: Judged, *arguments: str) -> str:
     """The command line that runs it again, from where this run was started."""
     options = run.options
     command = ["pytest"]
     command += [f"--config-file={os.path.relpath(options.config_file)}"] if options.config_file else []
-    command += [*arguments, f"--go={chosen.spec or chosen.version}"]
+    command += arguments
+    command += [f"--go={chosen.spec or chosen.version}"] if isinstance(chosen, Toolchain) else []
     command += [f"--go-overlay={options.overlay}"] if options.overlay else []
     command += [f"--go-build={flag}" for flag in options.flags]
     command += [f"--golib-timeout={options.timeout:g}"] if options.timeout is not None else []
@@ -728,7 +780,7 @@ class Fuzz:
             for path, why in failures.unreadable.items()
         ]
         drawn = fuzz.generate(run.options.fuzz, f"{run.options.seed} {name} {shard}")
-        fuzzer = fuzz.Fuzzer(bridge.subject, bridge.toolchain.version, self._issues, run.timeout)
+        fuzzer = fuzz.Fuzzer(bridge.subject, bridge.version, self._issues, run.timeout)
         try:
             search = fuzzer.search([*before, *drawn])
         except _NO_OUTCOME as error:
@@ -744,7 +796,7 @@ class Fuzz:
             parts = []
             for finding in search.findings:
                 path = failures.keep(finding, name)
-                verdict = known.verdict(finding.outcome, bridge.toolchain.version, self._issues)
+                verdict = known.verdict(finding.outcome, bridge.version, self._issues)
                 again = _again(run, bridge.toolchain, f"--golib-replay={path}")
                 rate = finding.note or (
                     f"the smallest has {finding.case.size()} nodes and shows it at a rate of {finding.rate:g}"
@@ -817,11 +869,13 @@ class _Controller:
             return
         if self._replayed:
             terminalreporter.section("replayed")
-        for name in _replay_ids(self._run):
+        for name in dict.fromkeys((*_replay_ids(self._run), *self._replayed)):
             for line in self._replayed.get(name, ()):
                 terminalreporter.write_line(line)
         terminalreporter.section("Go's behaviour")
-        for line in report.summary(rows, [self._run.name(one) for one in self._run.toolchains]):
+        names = dict.fromkeys(self._run.name(one) for one in self._run.toolchains)
+        names |= dict.fromkeys(row["toolchain"] for row in rows)  # libraries as shipped, too
+        for line in report.summary(rows, list(names)):
             terminalreporter.write_line(line)
         for chosen, shards in sorted(self._searched.items()):
             ran = sum(data["ran"] for data in shards.values())

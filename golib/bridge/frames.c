@@ -1,10 +1,8 @@
 // The frames of a call tree that are C: each runs its body, and records the
-// crossings that it makes itself.
+// crossings that it makes itself. Those that call Go stand in callback.c.
 //
-// A callback is Python (or C) -> golib_frame_go -> golibGo, which cgo wraps:
-// crosscall2, runtime.cgocallback, cgocallbackg, our Go code. A Go frame runs
-// a native child by cgocall, which lands in golib_call, on the same thread's
-// stack, below.
+// A Go frame runs a native child by cgocall, which lands in golib_call, on the
+// same thread's stack, below.
 
 #define _GNU_SOURCE
 #include "golib.h"
@@ -13,8 +11,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
-
-extern uint64_t golibGo(struct node *, uint64_t);
 
 // golib_call runs a frame on this thread's stack, as it stands.
 void golib_call(const struct thunk *t)
@@ -29,18 +25,6 @@ void golib_run_body(struct node *n)
 
 	for (i = 0; i < n->nbody; i++)
 		golib_call(&n->body[i]);
-}
-
-void golib_frame_go(void *arg)
-{
-	struct node *n = arg;
-
-	// Passed through Go, which gives its complement: did is 0 where all its
-	// bits arrived both ways, else it shows which did not.
-	uint64_t value = 0x9e3779b97f4a7c15 * (uint64_t)(n->id + 1);
-
-	golib_record(n, GOLIB_BEFORE);
-	golib_record_did(n, GOLIB_AFTER, golibGo(n, value) ^ ~value);
 }
 
 // Holds n->stack bytes and touches both ends, as the seed's deep stack does.

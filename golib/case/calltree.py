@@ -216,8 +216,8 @@ class Python(Frame):
     """A ctypes callback between native frames; what it calls, it calls through ctypes.
 
     ``call``: instead of a body, the Python function that runs there, a *scenario*: the node id of a test that
-    was collected (``golib.everywhere``).  What it does on the stacks is its own affair: the model claims
-    nothing inside, and everything at its edges."""
+    was collected (``golib.everywhere``), or ``"module:function"``.  What it does on the stacks is its own
+    affair: the model claims nothing inside, and everything at its edges."""
 
     call: str = ""
 

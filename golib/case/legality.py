@@ -30,6 +30,7 @@ from golib.case.calltree import (
     Frame,
     Go,
     Goexit,
+    GoLeaf,
     IllegalCase,
     Node,
     Python,
@@ -205,6 +206,27 @@ def check(case: Case) -> frozenset[Basis]:
     return frozenset(basis)
 
 
+def check_from_outside(case: Case) -> frozenset[Basis]:
+    """As ``check``, for a library that cannot be rebuilt: it has no bridge, and so no Go frame of golib's.
+
+    Raises IllegalCase."""
+    basis = check(case)
+    for placed in case.walk():
+        node = placed.node
+        if isinstance(node, Go | Export | GoLeaf) or (isinstance(node, Thread) and node.kind == "go"):
+            raise IllegalCase(
+                f"node {placed.path}, {node.label}: only a library that golib builds has golib's Go frames,"
+                " and this one is driven as shipped; call its own exports with Python(call=...)"
+            )
+    for name, value in (("on", case.on), ("bounds", case.bounds if case.bounds == "absent" else "")):
+        if value:
+            raise IllegalCase(
+                f"{name}={value!r}: only a library that golib builds can have that, and this one is driven as"
+                " shipped; leave it out"
+            )
+    return basis
+
+
 def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None:
     def illegal(why: str) -> IllegalCase:
         return IllegalCase(f"node {path}, {node.label}: {why}")
@@ -237,6 +259,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             needs(SCENARIO + GO_FRAME + RESERVE + claim, "a scenario and the Go that it calls")
         case Python():
             needs(PYTHON_FRAME, "a Python frame")
+            if node.call and node.body:
+                raise illegal("a scenario has no body: its function says what it does")
             below = using(PYTHON_FRAME, "python")
         case Stack():
             if node.region not in REGIONS:

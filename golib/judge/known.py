@@ -22,6 +22,7 @@ from typing import Any
 
 from golib.case import calltree, legality
 from golib.case.calltree import NODES, Case, Export, Go, Node, Thread
+from golib.judge.crossings import as_seen
 from golib.judge.outcome import Kind, Outcome, Signature
 from golib.toolchains.toolchain import version_key
 
@@ -441,7 +442,8 @@ def verdict(outcome: Outcome, version: str, issues: Sequence[KnownIssue]) -> Ver
         return Verdict("passed", (), outcome.signature, 0)
     if outcome.kind in (Kind.HARNESS, Kind.RAISED):
         return Verdict("failed", (), outcome.signature, 0)
-    candidates = [issue for issue in issues if issue.affects(version) and issue.caused_by(outcome.ran)]
+    ran = as_seen(outcome.ran, outcome.events)
+    candidates = [issue for issue in issues if issue.affects(version) and issue.caused_by(ran)]
     died = outcome.kind is not Kind.DIVERGENCE
     shown: dict[str, None] = {}
     if died:

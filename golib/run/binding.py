@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from golib.case.prototype import Prototype
@@ -29,6 +30,7 @@ _PROTOTYPES = {
     "golib_scenario_end": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
     "golib_signals_start": ctypes.CFUNCTYPE(None, ctypes.c_int),
     "golib_signals_stop": ctypes.CFUNCTYPE(None),
+    "golib_watch": ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64),
     "golib_wait_ready": ctypes.CFUNCTYPE(None),
     "golibStopTrace": ctypes.CFUNCTYPE(None),
     "golib_run": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct), ctypes.c_int, ctypes.c_int),
@@ -47,10 +49,22 @@ _OURS = (
 )
 
 
+_QUESTION = "pthread_getattr_np"
+
+
+def _mapped(path: str) -> tuple[int, int]:
+    """Where a loaded library lies: lowest address, end."""
+    with open("/proc/self/maps") as maps:  # noqa: PTH123 - a forked process wants no pathlib
+        lines = [line for line in maps if line.rstrip().endswith(path)]
+    return int(lines[0].partition("-")[0], 16), int(lines[-1].split()[0].partition("-")[2], 16)
+
+
 class Bridge:
     """A loaded bridge.  Loading starts a Go runtime in this process, which then must not fork."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, driven: str = "") -> None:
+        """``driven``: a library as shipped, where the bridge is the driver that has no Go
+        (``golib.toolchains.outside``)."""
         # RTLD_LOCAL, as a Python user's ctypes.CDLL does.
         self._path, self._library = path, ctypes.CDLL(path)
         self._functions: dict[str, Any] = {}
@@ -60,6 +74,19 @@ class Bridge:
         self.function("golib_sizes")(sizes)
         if tuple(sizes) != _OURS:
             raise BindingError(f"{path} was built for another golib: its sizes are {[*sizes]}, not {_OURS}")
+        self._driven = self._drive(path, driven) if driven else None
+
+    def _drive(self, path: str, driven: str) -> ctypes.CDLL:
+        """Loads the library and has its questions counted from now on."""
+        everybodys = ctypes.c_char.in_dll(ctypes.CDLL(None), _QUESTION)
+        if ctypes.addressof(everybodys) != self.address(_QUESTION):
+            raise BindingError(f"LD_PRELOAD={path} had no effect: questions would not be counted")
+        try:
+            library = ctypes.CDLL(driven)
+        except OSError as error:
+            raise BindingError(f"{driven} cannot be loaded: {error}") from error
+        self.function("golib_watch")(*_mapped(driven))
+        return library
 
     def function(self, name: str, prototype: Any = None) -> Any:
         """One of the bridge's, to be called from Python; as CDLL's do, it releases the GIL meanwhile."""
@@ -76,6 +103,19 @@ class Bridge:
 
             self._loaded = Loaded(self._path, self.exports)
         return self._loaded[name]
+
+    @contextmanager
+    def crossings_of(self, struct: NodeStruct) -> Iterator[None]:
+        """Callbacks of the user's own library leave their events at that node.  A library that golib did not
+        build has no such events."""
+        if self._driven:
+            yield
+            return
+        self.function("golib_scenario_begin")(struct)
+        try:
+            yield
+        finally:
+            self.function("golib_scenario_end")(struct)
 
     def address(self, name: str) -> int:
         """Of a function of the bridge."""

@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import NoReturn
 
 from golib.case import calltree
@@ -21,7 +20,7 @@ from golib.case.calltree import Case
 from golib.case.prototype import Prototype
 from golib.run import binding, process, structs
 from golib.run.program import Program
-from golib.run.trace import HARNESS_STATUS
+from golib.run.trace import CALL_STATUS, HARNESS_STATUS
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,10 @@ class Request:
     trace: str = ""  # where the execution trace goes, if the world has one on; else nowhere
     load: int = 0  # busy processes that the server keeps beside the child
     exports: Mapping[str, Prototype] = field(default_factory=dict)  # those that the cases call from Python
-    scenario: str = ""  # the test that runs in it, as the host of scenarios knows it
+    driver: str = ""  # of a library that is driven from outside: what drives it
+    calls: bool = False  # whether a scenario runs in it
+    scenario: str = ""  # the test that it is, as the host of scenarios knows it
+    paths: tuple[str, ...] = ()  # where the modules of other scenarios are
     told: int = -1  # the server says: the descriptor where the host writes what became of the scenario
 
 
@@ -54,11 +56,16 @@ def prepare(header: object) -> None:
     sys.unraisablehook = unraisable
 
 
-class Host:
-    """Who lends a child the functions of its scenarios: golib.scenario is one.  A server without one runs
-    none."""
+class CallError(Exception):
+    """A scenario is not to be had: one sentence."""
 
-    calls: Mapping[str, Callable[[], None]] = MappingProxyType({})
+
+class Host:
+    """Who lends a child the functions of its scenarios.  This one knows "module:function"; golib.scenario
+    runs tests."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, Callable[[], None]] = {}
 
     def check(self) -> None:
         """In the server, before a fork.  Raises RuntimeError where this process must not fork any more."""
@@ -68,7 +75,16 @@ class Host:
 
     def around(self, request: Request, run: Callable[[], Sequence[Program]]) -> None:
         """In the child: calls ``run``, which runs the request's cases, once at most."""
-        run()
+        if not request.calls:
+            run()
+            return
+        sys.path[:0] = [path for path in request.paths if path not in sys.path]
+        for case in request.cases:  # imported on the main thread, before its place is entered
+            self.calls |= {name: _function(name) for name in case.calls()}
+        raised = [error for program in run() for error in program.raised]
+        if raised:
+            sys.excepthook(type(raised[0]), raised[0], raised[0].__traceback__)
+            tell(request, f"{type(raised[0]).__name__}: {raised[0]}")
 
 
 Compiled = Sequence[Program | Exception]
@@ -99,11 +115,14 @@ def main(
         if os.getppid() != server:
             os._exit(HARNESS_STATUS)
         threads = any(isinstance(program, Program) and program.python_threads for program in programs)
-        if threads and not request.scenario:  # what its own threads raise is the scenario's affair
+        if threads and not request.calls:  # what its own threads raise is the scenario's affair
             _load_threading(header)
         lay(request)
         host.around(request, lambda: _run(request, programs, memory, header))
         os._exit(0)
+    except CallError as error:
+        _fault(header, str(error))
+        os._exit(CALL_STATUS)
     except BaseException as error:
         _fault(header, f"{type(error).__name__}: {error}")
         os._exit(HARNESS_STATUS)
@@ -122,7 +141,9 @@ def lay(request: Request) -> None:
 
 
 def _run(request: Request, programs: Compiled, memory: int, header: object) -> list[Program]:
-    bridge = binding.Bridge(request.library)
+    bridge = (
+        binding.Bridge(request.driver, request.library) if request.driver else binding.Bridge(request.library)
+    )
     bridge.use(memory, request.fields)
     bridge.exports = request.exports
     if request.cases[0].on:
@@ -142,6 +163,30 @@ def _run(request: Request, programs: Compiled, memory: int, header: object) -> l
     if request.trace:
         bridge.stop_trace()
     return ran
+
+
+def tell(request: Request, raised: str, reports: str = "") -> None:
+    """Leaves for the server what became of a scenario: the exception, of which one line is told, or nothing;
+    and what the host has to report."""
+    line = (raised.strip().splitlines() or [""])[0]
+    os.pwrite(request.told, f"{line}\n{reports}".encode(errors="replace"), 0)
+
+
+def _function(name: str) -> Callable[[], None]:
+    """What "module:function" names.  Raises CallError."""
+    from importlib import import_module  # of the user's modules, which no wall of ours knows
+
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(import_module(module), function)
+    except Exception as error:
+        raise CallError(
+            f'call={name!r} cannot be had: {type(error).__name__}: {error}; it is "module:function", and the'
+            " the module lies where this Python looks for modules"
+        ) from error
+    if not callable(found):
+        raise CallError(f"call={name!r} is {found!r}, which cannot be called")
+    return found  # type: ignore[no-any-return]
 
 
 def _load_threading(header: object) -> None:

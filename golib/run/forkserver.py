@@ -277,7 +277,7 @@ def _run(
     programs = child.compiled(request, regions, host)
     with contextlib.ExitStack() as at_the_end:
         at_the_end.callback(_end_orphans)
-        told = os.memfd_create("golib-told") if request.scenario else None
+        told = os.memfd_create("golib-told") if request.calls else None
         if told is not None:
             at_the_end.callback(os.close, told)
             request = dataclasses.replace(request, told=told)

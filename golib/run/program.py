@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -20,6 +22,7 @@ from golib.case.calltree import Node
 from golib.case.script import Phase
 from golib.run.binding import BindingError, Bridge
 from golib.run.structs import NodeStruct, Thunk
+from golib.run.trace import Left
 
 Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
@@ -62,13 +65,15 @@ class Program:
         calls: Mapping[str, Callable[[], None]] = MappingProxyType({}),
     ) -> None:
         """``first``: the number of its first node; more than 0 for a case that follows others.  ``calls``:
-        the functions of its scenarios, looked up when they run.
+        the functions of its scenarios, there at the latest when the program runs.
 
         Raises BindingError when the memory that it needs cannot be had.
         """
         self.case = case
         self._regions = regions
         self._calls = calls
+        self.scenarios: list[str] = []
+        """Names of what ``calls`` must have."""
         self.raised: list[BaseException] = []
         """What its scenarios raised, in that order."""
         self._keep: list[Any] = []
@@ -123,8 +128,8 @@ class Program:
             case calltree.Go():
                 self._fill(struct, "deferred", node.deferred)
             case calltree.Python(call=name) if name:
-                scenario = [partial(self._scenario, name, struct)]
-                thunk.fn = self._callback(lambda _: self._python_frame(struct, scenario, did=1))
+                self.scenarios.append(name)
+                thunk.fn = self._callback(self._scenario(struct, name))
             case calltree.Python():
                 calls = self._from_python(node, body)
                 thunk.fn = self._callback(lambda _: self._python_frame(struct, calls, did=1))
@@ -179,17 +184,6 @@ class Program:
         if node.returns is not None:
             struct.result = prototype.digest(exports.plain(given, node.returns))
 
-    def _scenario(self, name: str, struct: NodeStruct) -> None:
-        """An exception must not pass through the C frames above, which know nothing of it: it is kept for
-        whoever runs the program."""
-        self._bridge.function("golib_scenario_begin")(struct)
-        try:
-            self._calls[name]()
-        except BaseException as error:
-            self.raised.append(error)
-        finally:
-            self._bridge.function("golib_scenario_end")(struct)
-
     def _thread(self, node: calltree.Thread, struct: NodeStruct, body: Sequence[Thunk]) -> None:
         struct.stack = node.bytes
         if node.kind == "python":
@@ -238,3 +232,28 @@ class Program:
         for call in calls:
             call()
         record(struct, Phase.LEAVING, 0)
+
+    def _scenario(self, struct: NodeStruct, call: str) -> Callable[[object], None]:
+        """A user's function in its frame, which may run many times.
+
+        An exception must not pass through the C frames above, which know nothing of it: it is kept for
+        whoever runs the program."""
+        runs = nanoseconds = 0
+
+        def run(_: object) -> None:
+            nonlocal runs, nanoseconds
+            record = self._bridge.function("golib_record_did")
+            record(struct, Phase.ENTERED, 1)
+            begun = time.perf_counter_ns()
+            try:
+                with self._bridge.crossings_of(struct):
+                    self._calls[call]()
+            except BaseException as error:
+                self.raised.append(error)
+            took = time.perf_counter_ns() - begun
+            nanoseconds += took if runs else 0  # the first call makes what the others find
+            runs += 1
+            threads, descriptors = (len(os.listdir(f"/proc/self/{what}")) for what in ("task", "fd"))  # noqa: PTH208
+            record(struct, Phase.LEAVING, Left(threads, descriptors, nanoseconds // 1000).packed())
+
+        return run

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from golib.case.script import Phase
 
@@ -158,6 +158,8 @@ class Event:
 
     CROSSING and CROSSED: the number of that callback, the same in both, and no other's in this trace.
 
+    LEAVING of a scenario: ``Left``, packed.
+
     ENTERED of a Python frame: 1.  Of a thread in a Together: how many threads had come when all began.
     """
 
@@ -180,6 +182,28 @@ class Event:
         return "Go" if self.in_go else "C"
 
 
+class Left(NamedTuple):
+    """What the process has when a scenario returns."""
+
+    threads: int
+    descriptors: int
+    microseconds: int
+    """That all its calls at this node have taken, but for the first."""
+
+    def packed(self) -> int:
+        """As one number of 64 bits; what is too much for its place becomes the most that it can be."""
+        parts = zip(self, _LEFT, strict=True)
+        return sum(min(value, (1 << bits) - 1) << shift for value, (bits, shift) in parts)
+
+    @classmethod
+    def unpacked(cls, number: int) -> Left:
+        return cls(*(number >> shift & (1 << bits) - 1 for bits, shift in _LEFT))
+
+
+_LEFT = ((16, 0), (16, 16), (32, 32))
+"""Bits of each part, and where they begin."""
+
+
 @dataclass(frozen=True)
 class Record:
     """What a run left in the shared memory."""
@@ -189,6 +213,8 @@ class Record:
     fault: str
 
 
+CALL_STATUS = 4
+"""The exit status of a child whose scenario is not to be had."""
 HARNESS_STATUS = 3
 """Exit status of a child in which something of ours failed."""
 

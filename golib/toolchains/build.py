@@ -228,11 +228,13 @@ def build(
 
 
 def _exports(library: Path) -> dict[str, Any]:
-    """What it says of its exports: nothing where the user's CGO_CFLAGS leave -g out."""
+    """What it says of its exports, without the bridge's; nothing where the user's CGO_CFLAGS leave -g out."""
+    ours = {name for file in BRIDGE.glob("*.go") for name in packages.exported(file.read_text())}
     try:
-        return prototype.to_json(prototypes.read(library))
+        found = prototypes.read(library)
     except prototypes.PrototypesError:
         return {}
+    return prototype.to_json({name: one for name, one in found.items() if name not in ours})
 
 
 def check_overlay(path: Path) -> None:

@@ -38,7 +38,7 @@ LIST_SECONDS = 300
 # Of the go command's output in a message, characters; the first errors are the telling ones.
 _OUTPUT_LIMIT = 4000
 
-_EXPORT = re.compile(r"^//export \S", re.MULTILINE)
+_EXPORT = re.compile(r"^//export (\S+)", re.MULTILINE)
 # "go: go.mod requires go >= 1.99 (running go 1.27.4; GOTOOLCHAIN=local)", since Go 1.21.
 _NEWER = re.compile(r"requires go >= (\S+) \(running go")
 
@@ -104,6 +104,18 @@ class Go:
             raise BuildError(f"{name} did not build {self.package} within {seconds:.0f} s") from error
 
 
+def exported(source: str) -> list[str]:
+    """What a Go file exports to C."""
+    return _EXPORT.findall(source)
+
+
+def bounded(output: str) -> str:
+    """A command's output as a message may hold it."""
+    if len(output) <= _OUTPUT_LIMIT:
+        return output
+    return f"{output[:_OUTPUT_LIMIT]}\n… and {len(output)} characters in all"
+
+
 def refusal(toolchain: Toolchain, package: Path, output: str) -> BuildError:
     """The error for what the go command said of a package."""
     output = output.strip()
@@ -111,8 +123,7 @@ def refusal(toolchain: Toolchain, package: Path, output: str) -> BuildError:
         return NewerError(
             f"package {package}: wants Go {newer[1]} or later, and {toolchain.name} is Go {toolchain.version}"
         )
-    if len(output) > _OUTPUT_LIMIT:
-        output = f"{output[:_OUTPUT_LIMIT]}\n… and {len(output)} characters in all"
+    output = bounded(output)
     return BuildError(f"{toolchain.name} cannot build {package}:\n{output}")
 
 

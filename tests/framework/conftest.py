@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import shipped_library as shipped_library_module
 from broken import write_overlay
 
 import golib
@@ -27,3 +30,9 @@ def broken(go_on_path: Toolchain, testrun_uid: str, tmp_path_factory: pytest.Tem
     """The bridge's broken twin: see ``broken.Break``."""
     overlay = write_overlay(tmp_path_factory.mktemp("twin"))
     return golib.open(build(go_on_path, overlay=overlay, session=testrun_uid))
+
+
+@pytest.fixture(scope="session")
+def shipped_library(go_on_path: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Go library that golib did not build; each worker builds it, in a second."""
+    return shipped_library_module.build(go_on_path, tmp_path_factory.mktemp("shipped"))

@@ -47,7 +47,7 @@ import threading
 
 @golib.everywhere(mylib)
 def test_it(lib, request):
-    place = request.node.callspec.id.split("-", 1)[1]
+    place = request.node.callspec.id
     lib.GoEmpty()
     lib.GoF(0)
     main = threading.get_native_id() == os.getpid()

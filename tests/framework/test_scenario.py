@@ -230,7 +230,11 @@ def test_a_replay_calls_only_what_was_collected(suite: Suite) -> None:
 @pytest.mark.parametrize(
     ("package", "places", "sentence"),
     [
-        ('golib.package("gone")', "[]", "golib.package('gone'): there is no folder "),
+        (
+            'golib.package("gone")',
+            "[]",
+            "golib.package('gone'): 'gone' is no file, and no distribution of that name is",
+        ),
         ('golib.package(".")', "[]", "golib.package('.'): "),
         ('"./lib"', "[]", "golib.everywhere('./lib') over test_it: it takes what golib.package() returns"),
         ("mylib", "'nowhere'", "golib.everywhere(places='nowhere') over test_it: places are main, "),
