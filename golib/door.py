@@ -18,7 +18,7 @@ from golib.judge import outcome
 from golib.judge.outcome import Outcome
 from golib.run import structs, trace
 from golib.run.child import Request
-from golib.run.forkserver import ForkServer, World
+from golib.run.forkserver import ForkServer, ServerError, World
 from golib.toolchains import sanitizers, shipped, symbols
 from golib.toolchains.build import Library
 from golib.toolchains.outside import Outside, driver, variables
@@ -32,6 +32,8 @@ class Servers:
 
     def __init__(self) -> None:
         self._servers: dict[tuple[World, bytes], ForkServer] = {}
+        self._refused: dict[tuple[World, bytes], str] = {}
+        """Why there is none for scenarios, which would be the same for the next of them."""
 
     def run(self, world: World, request: Request, scenarios: bytes = b"") -> trace.Ended:
         """``scenarios``: for ForkServer.  Raises ServerError.  After any exception the next request gets a
@@ -39,7 +41,14 @@ class Servers:
         key = world, scenarios
         server = self._servers.get(key)
         if server is None:
-            server = self._servers[key] = ForkServer(world, scenarios)
+            if why := self._refused.get(key):
+                raise ServerError(why)
+            try:
+                server = self._servers[key] = ForkServer(world, scenarios)
+            except ServerError as error:
+                if scenarios:
+                    self._refused[key] = str(error)
+                raise
         try:
             return server.run(request)
         except BaseException:

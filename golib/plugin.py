@@ -109,6 +109,13 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
         session_of(config).workers_collected(ids)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Ends the run with what a worker complained of, see ``Session._prepare_worker``."""
+    if complaint := getattr(node, "workeroutput", {}).get("golib"):
+        raise pytest.UsageError(complaint)
+
+
 class _Waiting:
     """Takes part in a run once there is a result of golib's."""
 

@@ -38,6 +38,12 @@ WITHOUT = ("timeout", "faulthandler", "threadexception", "unraisableexception", 
 """Plugins that start threads, handle signals or take hooks that a child needs."""
 
 
+_QUIET = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+"""golib is imported before pytest is, and a user's filterwarnings may make errors of warnings."""
+_LINES = 12
+"""Of what pytest has said, where it does not come to serve."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """What the server must know of the pytest run that it works for."""
@@ -70,6 +76,12 @@ class Server(child.Host):
         """What only a child may import."""
 
     # In the server.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> None:
+        """Not by -p no:NAME: their options may stand in the ini file, and would be unknown."""
+        for name in WITHOUT:
+            config.pluginmanager.unregister(name=name)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -134,9 +146,8 @@ class Server(child.Host):
             os.environ.pop("PYTHONPATH", None)
         else:
             os.environ["PYTHONPATH"] = self._setting.pythonpath
+        config.pluginmanager.unregister(name="terminalreporter")
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-        for name in ("terminalreporter",):
-            config.pluginmanager.unregister(name=name)
         for name, value in self._setting.options.items():
             if not hasattr(config.option, name):
                 setattr(config.option, name, value)
@@ -244,15 +255,14 @@ def main(arguments: list[str]) -> None:
     setting: Setting = pickle.loads(forkserver.told(parent) or sys.exit(0))
     sys.path += [entry for entry in setting.path if entry not in sys.path]
     os.environ.pop("PYTEST_ADDOPTS", None)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    said = os.dup(2)
-    for fd in (1, 2):
-        os.dup2(nowhere, fd)
     with tempfile.TemporaryDirectory(prefix="golib-scenario-") as folder:
         empty = Path(folder, "empty")
         empty.mkdir()
         os.chdir(empty)
-        without = [part for name in WITHOUT for part in ("-p", f"no:{name}")]
+        said = Path(folder, "said")
+        with said.open("wb") as file:
+            for fd in (1, 2):
+                os.dup2(file.fileno(), fd)
 
         def begin(host: child.Host) -> NoReturn:
             try:
@@ -261,9 +271,18 @@ def main(arguments: list[str]) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             os._exit(0)  # pytest would call what only a child has done
 
-        given = ["-s", "-q", "-o", "addopts=", *without, f"--basetemp={folder}/tmp", *setting.arguments]
+        given = [
+            "-s",
+            "-q",
+            "-o",
+            "addopts=",
+            f"--basetemp={folder}/tmp",
+            *setting.arguments,
+            *_QUIET,
+        ]
         status = pytest.main([*given, str(empty)], plugins=[Server(setting, begin)])
-    os.write(said, f"golib: the server of scenarios ended, pytest says {status}\n".encode())
+        last = "\n".join(said.read_text(errors="replace").strip().splitlines()[-_LINES:])
+        forkserver.refuse(parent, f"its pytest ended with status {int(status)} and said:\n{last}")
 
 
 if __name__ == "__main__":

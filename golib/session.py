@@ -305,8 +305,6 @@ class Session:
         try:
             self._parametrize_everywhere(metafunc, mark)
         except pytest.UsageError as error:
-            if self._is_worker:
-                raise
             # pytest would take it for an error of that file's collection, with a traceback.
             self._complaints.append(str(error))
 
@@ -361,8 +359,10 @@ class Session:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """With --golib-replay, its cases are what runs; last, so that no -k or -m takes them away."""
-        if self._complaints:
+        if self._complaints and not self._is_worker:
             raise pytest.UsageError(self._complaints[0])
+        if self._is_worker and not self._config.option.collectonly:
+            self._prepare_worker(items)
         if not self.run.replay:
             return
         tests: dict[tuple[Judged, str], Bridge] = {}
@@ -384,17 +384,29 @@ class Session:
             if all((chosen, call) in tests for call in case.calls())
         ]
 
+    def _prepare_worker(self, items: list[pytest.Item]) -> None:
+        """Builds what the controller does not know of.  A worker cannot refuse to run, so it has nothing to
+        run, and the controller ends with what it complains of."""
+        try:
+            self._build_for_scenarios(items)
+        except pytest.UsageError as error:
+            self._complaints.append(str(error))
+        if self._complaints:
+            items[:] = []
+            self._config.workeroutput["golib"] = self._complaints[0]  # type: ignore[attr-defined]
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Builds, where tests run in this process, what they will need.  Last, below the header."""
-        if self._config.option.collectonly:
-            return
-        spots = [spot for item in session.items if (spot := spot_of(item))]
+        if not self._is_worker and not self._config.option.collectonly:
+            self._build_for_scenarios(session.items)
+            self._build_for([item.nodeid for item in session.items if spot_of(item) is None])
+
+    def _build_for_scenarios(self, items: Sequence[pytest.Item]) -> None:
+        spots = [spot for item in items if (spot := spot_of(item))]
         for chosen, path in dict.fromkeys((spot.judged, spot.package.path) for spot in spots):
             if isinstance(chosen, Toolchain):
                 self._build(chosen, path)
-        if not self._is_worker:
-            self._build_for([item.nodeid for item in session.items if spot_of(item) is None])
 
     def workers_collected(self, ids: Sequence[str]) -> None:
         """Builds what the workers will need.  Raises pytest.UsageError where it cannot be built."""

@@ -184,6 +184,8 @@ class Divergence:
     rule: Rule
     index: int
     """Of the event in the trace; -1 for one that did not come."""
+    callback: int = 0
+    """Which callback of a scenario; 0 for a place in the tree."""
 
     @property
     def key(self) -> str:
@@ -192,13 +194,29 @@ class Divergence:
 
     def __str__(self) -> str:
         return (
-            f"node {self.node} ({self.label}), {self.phase.name.lower()} in {self.side}: "
+            f"node {self.node} ({self.label}), {place(self)} in {self.side}: "
             f"{self.field} is {show(self.field, self.seen)}, expected {show(self.field, self.expected)}: "
             f"{self.rule.text} ({self.rule.source})"
         )
 
 
 _ADDRESSES = frozenset(("lo", "hi", "guard0", "guard1", "sched_sp", "sp", "m", "m_curg", "bounds"))
+
+
+def place(found: Divergence) -> str:
+    """Of its node: the phase, and which callback of a scenario."""
+    return f"{found.phase.name.lower()}{f' callback {found.callback}' if found.callback else ''}"
+
+
+def crossings(events: Sequence[Event]) -> dict[int, int]:
+    """How many callbacks of its scenario had begun with each, by the number that its events carry."""
+    begun: Counter[int] = Counter()
+    numbers = {}
+    for event in events:
+        if event.phase is Phase.CROSSING:
+            begun[event.node] += 1
+            numbers[event.did] = begun[event.node]
+    return numbers
 
 
 def show(field: str, value: object) -> str:
@@ -777,6 +795,7 @@ class _Judge:
         """Each callback of a scenario against its own beginning.  One that has no end was left behind by a
         panic, or is under way."""
         begun: dict[int, Event] = {}
+        numbers = crossings(self._events)
         for index, event in enumerate(self._events):
             if event.phase is Phase.CROSSING:
                 begun[event.did] = event
@@ -789,15 +808,19 @@ class _Judge:
                 known = _Known()
                 at = At(step, event, before, None, known, seen, self._case, self._stack_guard, self._initial)
                 for name, expected, value, why in _crossed(at):
-                    self._compare(step, index, name, expected, value, why)
+                    self._compare(step, index, name, expected, value, why, numbers[event.did])
 
-    def _compare(self, step: Step, index: int, name: str, expected: object, seen: object, rule: Rule) -> None:
+    def _compare(
+        self, step: Step, index: int, name: str, expected: object, seen: object, rule: Rule, callback: int = 0
+    ) -> None:
         self.compared[rule] += 1
         if expected.allows(seen) if isinstance(expected, Range) else expected == seen:
             return
         side = "Go" if step.in_go else "C"
         self._found.append(
-            Divergence(step.number, step.node.label, step.phase, side, name, expected, seen, rule, index)
+            Divergence(
+                step.number, step.node.label, step.phase, side, name, expected, seen, rule, index, callback
+            )
         )
 
 

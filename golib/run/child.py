@@ -181,7 +181,7 @@ def _function(name: str) -> Callable[[], None]:
         found = getattr(import_module(module), function)
     except Exception as error:
         raise CallError(
-            f'call={name!r} cannot be had: {type(error).__name__}: {error}; it is "module:function", and the'
+            f'call={name!r} cannot be had: {type(error).__name__}: {error}; it is "module:function", and'
             " the module lies where this Python looks for modules"
         ) from error
     if not callable(found):

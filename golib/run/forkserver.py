@@ -90,6 +90,13 @@ def check_stack_limit(world: World | None = None) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What no second try would mend."""
+
+    why: str
+
+
 class ForkServer:
     """The server of one world, seen from the process that uses it."""
 
@@ -127,6 +134,8 @@ class ForkServer:
             if answer == READY:
                 return
             self.close()
+            if isinstance(answer, Refusal):
+                raise ServerError(answer.why)
             if answer is None or attempt == ATTEMPTS - 1:
                 raise ServerError(answer or f"the fork server for {world} died at its start")
 
@@ -451,11 +460,18 @@ def _watch(
             output.add(trace.OUT_OF_TIME.encode())
             # Go prints all goroutines and dies. Not SIGQUIT: a c-shared library does not ask for it
             # (runtime/signal_unix.go, sigInstallGoHandler), and the child would die without a word.
-            os.kill(pid, signal.SIGSEGV)
+            process.send(pid, _in_go(pid, samples) if request.calls else pid, signal.SIGSEGV)
     _kill(pid)  # its own group: whatever it left running
     _, status = os.waitpid(pid, 0)
     output.drain()
     return status, output.text(), timed_out, samples
+
+
+def _in_go(pid: int, samples: tuple[Sample, ...]) -> int:
+    """A thread of the child's in which Go will print: one that is deepest in Go.  The main thread, where none
+    is seen; one that has never called Go dies without a word."""
+    deepest = max(samples[-1], key=lambda seen: len(seen[1]), default=(pid, ())) if samples else (pid, ())
+    return deepest[0] if deepest[1] else pid
 
 
 def _samples(pid: int, pidfd: int, library: str) -> tuple[Sample, ...]:
@@ -514,6 +530,11 @@ def begin(arguments: list[str], *command: str) -> tuple[socket.socket, int]:
         resource.setrlimit(resource.RLIMIT_STACK, (limit, hard))
         os.execv(sys.executable, [sys.executable, *command, *arguments])
     return socket.socket(fileno=socket_fd), memfd
+
+
+def refuse(parent: socket.socket, why: str) -> None:
+    """Says why there will be no server."""
+    _send(parent, 0, Refusal(why))
 
 
 def told(parent: socket.socket) -> bytes:

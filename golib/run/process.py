@@ -56,6 +56,11 @@ _RBP, _RIP, _REGISTERS = 4, 16, 27  # struct user_regs_struct of x86-64
 _MOST_COUNTERS = 48
 
 
+def send(pid: int, tid: int, number: int) -> None:
+    """The signal to that thread of that process; to nobody, where it has ended."""
+    ctypes.CDLL(None).tgkill(pid, tid, number)
+
+
 def stacks(pid: int, wait: Callable[[int, int], object]) -> list[tuple[int, list[int]]]:
     """The program counters of each thread of a child, innermost first, the main thread first: by frame
     pointers, which Go keeps.

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from golib.case.calltree import Case
+from golib.case.script import Phase
+from golib.judge import model
 from golib.judge.known import Verdict
-from golib.judge.model import Divergence, show
+from golib.judge.model import Divergence, place, show
 from golib.judge.outcome import Kind, Outcome
 from golib.run.trace import Event
+from golib.show import frames
 
 ROWS = 40
 """Events that a failure shows: those around the offending one, or the last."""
@@ -37,6 +40,9 @@ def failure(outcome: Outcome, verdict: Verdict, toolchain: str, again: str) -> s
         parts += ["", "what differs:" if outcome.kind is Kind.DIVERGENCE else "what differed before:"]
         parts += differences(outcome.divergences, decisive)
     parts += ["", "the trace:", *table(outcome.case, outcome.events, outcome.divergences, offending)]
+    stood = frames.of_the_library(outcome.stderr) if outcome.case.calls() else []
+    if stood:
+        parts += ["", "where the library stood:", *(f"    {line}" for line in stood)]
     if outcome.stderr.strip():
         lines = outcome.stderr.strip().splitlines()
         left_out = len(lines) - STDERR_LINES
@@ -93,7 +99,7 @@ def differences(divergences: Sequence[Divergence], decisive: Divergence) -> list
         fields = ", ".join(dict.fromkeys(found.field for found in found_together))
         lines.append(
             f"  {'>' if decisive in found_together else ' '} node {first.node} ({first.label}), "
-            f"{first.phase.name.lower()} in {first.side}: {fields}"
+            f"{place(first)} in {first.side}: {fields}"
         )
         lines.append(f"        {first.rule.text} ({first.rule.source})")
     if len(groups) > CROSSINGS:
@@ -113,6 +119,7 @@ def table(
     centre = len(events) if offending is None else offending
     first = max(0, min(centre - ROWS // 2, len(events) - ROWS))
     threads = {tid: number for number, tid in enumerate(dict.fromkeys(event.tid for event in events))}
+    numbers = model.crossings(events)
     width = min(44, max((len(label) for label in labels.values()), default=4))
     head = (
         f"    {'#':>4} t {'node':<{width}} {'':<12} {'sched.sp':>14} {'g0 lo':>14} {'g0 hi':>14} acc queries"
@@ -123,6 +130,8 @@ def table(
         values = event.values
         mark = ">" if index == offending else "!" if index in wrong else " "
         where = f"{event.phase.name.lower()} {event.side}"
+        if event.phase in (Phase.CROSSING, Phase.CROSSED):
+            where = f"{event.phase.name.lower()} {numbers[event.did]}"
         accurate = values.get("accurate")
         cells = [f"{values.get(name, 0):x}" if values else "-" for name in ("sched_sp", "lo", "hi")]
         flag = "-" if accurate is None else "yes" if accurate else "no"

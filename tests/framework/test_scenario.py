@@ -233,7 +233,7 @@ def test_a_replay_calls_only_what_was_collected(suite: Suite) -> None:
         (
             'golib.package("gone")',
             "[]",
-            "golib.package('gone'): 'gone' is no file, and no distribution of that name is",
+            "golib.package('gone'): 'gone' is no file, and no",
         ),
         ('golib.package(".")', "[]", "golib.package('.'): "),
         ('"./lib"', "[]", "golib.everywhere('./lib') over test_it: it takes what golib.package() returns"),
