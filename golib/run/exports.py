@@ -12,6 +12,7 @@ them.  One whose thread is in no export of ours (Go's own) is raised by the next
 from __future__ import annotations
 
 import ctypes
+import sys
 from _thread import get_ident
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
@@ -291,6 +292,10 @@ class Loaded:
                     raise type(wrong)(f"{kind}: the callback's result {wrong}")
                 return given
             except BaseException as error:
+                # Go goes on with a zero, which it may die of before anybody can raise this.
+                at = error.__traceback__ and error.__traceback__.tb_next
+                where = f" at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at else ""
+                print(f"golib: a callback has raised {error!r}{where}", file=sys.stderr)
                 inside = self._inside.get(get_ident())
                 (inside[-1] if inside else self._astray).append(error)
                 return None if kind.gives is None else _type(kind.gives)().value or 0

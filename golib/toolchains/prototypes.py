@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 
 from golib.case.prototype import Prototype, Type
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when ``read`` comes to see more: prototypes cached under another one are stale."""
 
 _UNIT = "_cgo_export.c"
@@ -152,15 +152,17 @@ def _plain(die: Any, name: str) -> Type:
 
 def _pointer(die: Any, name: str) -> Type:
     """To a function, to characters, or to anything else, which is not looked at."""
-    target = die
+    target, points_to = die, ""  # a function's type may have the name, and not the pointer's
     while "DW_AT_type" in target.attributes:
         target = target.get_DIE_from_attribute("DW_AT_type")
         if target.tag == "DW_TAG_subroutine_type":
             gives = _of(target) if "DW_AT_type" in target.attributes else None
             takes = tuple(_of(one) for one in _parameters(target))
-            return Type("function", _POINTER, name or "function", takes=takes, gives=gives)
+            return Type("function", _POINTER, name or points_to or "function", takes=takes, gives=gives)
         if target.tag == "DW_TAG_base_type" and _name(target) == "char":
             return Type("chars", _POINTER, name or "char*")
-        if target.tag != "DW_TAG_typedef" and target.tag not in _QUALIFIERS:
+        if target.tag == "DW_TAG_typedef":
+            points_to = points_to or _name(target)
+        elif target.tag not in _QUALIFIERS:
             break
     return Type("pointer", _POINTER, name or "pointer")

@@ -44,7 +44,7 @@ def wheel(name: str) -> FromOutside:
         pytest.skip(f"{name} runs with GOLIB_EMBEDDING={name}, or GOLIB_EMBEDDING=all")
     folder = fetched(f"{name}=={WHEELS[name]}")
     (library,) = shipped.find(folder)
-    subject = golib.open(Outside(library.path, (str(folder), str(SCENARIOS))))
+    subject = golib.open(Outside(library.path, (str(folder), str(SCENARIOS), str(SCENARIOS.parent))))
     assert isinstance(subject, FromOutside)
     return subject
 

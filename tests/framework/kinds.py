@@ -12,6 +12,8 @@ SOURCE = r"""package main
 // #include <stdint.h>
 // typedef void (*visit_fn)(int);
 // typedef int64_t (*map_fn)(int64_t, void *);
+// typedef int plain_fn(int);
+// static int plain(plain_fn *f, int i) { return f(i); }
 // static void visit(visit_fn f, int i) { f(i); }
 // static int64_t apply(map_fn f, int64_t i, void *p) { return f(i, p); }
 // struct point { int32_t x; double y; };
@@ -34,6 +36,9 @@ func KVisitElsewhere(f C.visit_fn) {
 
 //export KMap
 func KMap(n int64, f C.map_fn, p unsafe.Pointer) int64 { return int64(C.apply(f, C.int64_t(n), p)) }
+
+//export KPlain
+func KPlain(n C.int, f *C.plain_fn) C.int { return C.plain(f, n) }
 
 //export KLen
 func KLen(s string) int { return len(s) }

@@ -41,6 +41,7 @@ def test_each_export_has_its_prototype(library: Library) -> None:
         "KLen": "GoInt (GoString s)",
         "KMap": "GoInt64 (GoInt64 n, map_fn f, pointer p)",
         "KNot": "GoUint8 (GoUint8 b)",
+        "KPlain": "int (int n, plain_fn f)",
         "KPoint": "struct point (struct point p)",
         "KSame": "GoUint64 (GoUint64 v)",
         "KSlice": "GoSlice (GoSlice s)",
