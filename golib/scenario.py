@@ -18,6 +18,7 @@ import pickle
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,7 +200,7 @@ class Server(child.Host):
             [call] = self._request.cases[0].calls()
             self.calls[call] = _in_greenlet(scenario) if place.greenlet else scenario
             try:
-                programs = self._run()
+                programs = _on_a_thread(self._run) if place.elsewhere else self._run()
             except BaseException as error:
                 self._broken = error
                 raise
@@ -237,6 +238,24 @@ def _keep_what_callbacks_raise() -> list[BaseException]:
 
     sys.unraisablehook = unraisable
     return kept
+
+
+def _on_a_thread(run: Callable[[], Sequence[Program]]) -> Sequence[Program]:
+    """Raises what it raises."""
+    found: list[Sequence[Program] | BaseException] = []
+
+    def begin() -> None:
+        try:
+            found.append(run())
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
 
 
 def _in_greenlet(scenario: Callable[[], None]) -> Callable[[], None]:

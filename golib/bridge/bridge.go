@@ -97,6 +97,9 @@ func step(parent *C.struct_node, t *C.struct_thunk) {
 		together(n)
 		record(n, C.GOLIB_AFTER)
 	default:
+		if t.fn == nil {
+			missing(n)
+		}
 		// A native frame: one cgocall. n.thread is set again by C.
 		record(n, C.GOLIB_BEFORE)
 		C.golib_call(t)

@@ -58,6 +58,7 @@ struct node {
 };
 
 #define GOLIB_VALUES 64
+#define GOLIB_CALL_STATUS 4 // of a process whose case calls what is not there, see golib/run/trace.py
 
 // One crossing. A fixed size, so that a slot is claimed with one atomic add
 // and nothing is lost when the process dies in the middle of another.

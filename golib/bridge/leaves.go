@@ -8,7 +8,9 @@ import "C"
 import (
 	"crypto/rand"
 	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -42,6 +44,34 @@ var leaves = map[C.int32_t]func(*C.struct_node) uint64{
 	kind("Block"):     block,
 	kind("Wake"):      wake,
 	kind("Random"):    random,
+}
+
+// Leaf registers a function of the library's own as a leaf of a call tree,
+// Do(name) there. It is for the library's init, in a file of its own that is
+// built with golib only (//go:build golib):
+//
+//	import golib "pytest-golib.invalid/bridge"
+//
+//	func init() { golib.Leaf("read", func() { … }) }
+func Leaf(name string, do func()) {
+	names = append(names, name)
+	leaves[kind("Do "+name)] = func(*C.struct_node) uint64 {
+		do()
+		return 1
+	}
+}
+
+var names []string
+
+// missing ends the process: the case calls a leaf that nobody has registered.
+func missing(n *C.struct_node) {
+	there := "it registers none"
+	if len(names) > 0 {
+		there = "it has " + strings.Join(names, ", ")
+	}
+	what := C.CString(fmt.Sprintf("node %d: the library registers no leaf of that name; %s", n.id, there))
+	C.golib_fault(what)
+	os.Exit(C.GOLIB_CALL_STATUS)
 }
 
 // random returns the bytes that it read.

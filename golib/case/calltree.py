@@ -26,6 +26,7 @@ __all__ = [
     "Block",
     "C",
     "Case",
+    "Do",
     "Export",
     "Go",
     "Goexit",
@@ -357,6 +358,21 @@ class Random(GoLeaf):
     """Reads 64 bytes from crypto/rand: a system call, or the vDSO's getrandom on the goroutine's thread."""
 
     seen = (Seen("did", 64),)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Do(GoLeaf):
+    """A Go function of the library's own, by the name under which it is registered there:
+    ``golib.Leaf("read", func() { … })``, in a file of its own (``//go:build golib``).  Whatever it does, it
+    leaves its thread as it found it."""
+
+    weight = 0  # no library has to have one
+    seen = (Seen("did"),)
+
+    name: str = ""
+
+    def __init__(self, name: str = "") -> None:
+        self._set(name=name)
 
 
 class Goexit(GoLeaf):

@@ -26,6 +26,7 @@ from golib.case.calltree import (
     SIGNALS,
     C,
     Case,
+    Do,
     Export,
     Frame,
     Go,
@@ -324,6 +325,10 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
         case Setrlimit():
             basis.add(Basis.SILENT)
             place.main.limit = node.stack
+        case Do():
+            if not node.name:
+                raise illegal("it names no function; register one with Leaf in a Go file of the library")
+            basis.add(Basis.SILENT)
     if not isinstance(node, Frame) and node.children():
         raise illegal("a leaf has no body")
     if isinstance(node, Go | Thread):

@@ -28,6 +28,8 @@ class Place:
     report: str
     """A public report of it."""
     around: Callable[[Python], Case]
+    elsewhere: bool = False
+    """The library is loaded on a thread that is not the main one, which never calls Go."""
     greenlet: bool = False
     """The scenario runs in a greenlet, whose frames lie on the same stack and are copied away from it."""
 
@@ -62,7 +64,7 @@ PLACES = {
         Place(
             "memory",
             "stacks that the C library has not allocated",
-            "golang/go#62130",
+            "golang/go#62440",
             _thread("memory", 1024 * KIB),
         ),
         Place("deep-64k", "C frames above the call", "golang/go#68285", lambda s: Case(C(s, stack=64 * KIB))),
@@ -82,19 +84,19 @@ PLACES = {
         Place(
             "below-go",
             "the library called by what it called itself: Go, C, Python, the library",
-            "golang/go#68285",
+            "golang/go#72870",
             lambda s: Case(Go(s)),
         ),
         Place(
             "panicking",
             "the library called by a deferred function while a panic passes",
-            "golang/go#68275",
+            "golang/go#72870",
             lambda s: Case(Go(Go(Panic(), deferred=(s,)), recover=True)),
         ),
-        Place("trace", "the execution trace is on", "golang/go#65319", _with(on=("trace",))),
-        Place("cpuprofile", "the CPU profile is on", "golang/go#62130", _with(on=("cpuprofile",))),
-        Place("blockprofile", "the block profile is on", "golang/go#62130", _with(on=("blockprofile",))),
-        Place("mutexprofile", "the mutex profile is on", "golang/go#62130", _with(on=("mutexprofile",))),
+        Place("trace", "the execution trace is on", "golang/go#59830", _with(on=("trace",))),
+        Place("cpuprofile", "the CPU profile is on", "golang/go#12238", _with(on=("cpuprofile",))),
+        Place("blockprofile", "the block profile is on", "golang/go#12238", _with(on=("blockprofile",))),
+        Place("mutexprofile", "the mutex profile is on", "golang/go#12238", _with(on=("mutexprofile",))),
         Place(
             "signals",
             "a stream of SIGUSR1, which os/signal takes",
@@ -110,7 +112,7 @@ PLACES = {
         Place(
             "together",
             f"{AT_ONCE} threads at once: locks, and state that is not a thread's own",
-            "golang/go#69085",
+            "golang/go#24608",
             lambda s: Case(Together(*[Thread(s, kind="native")] * AT_ONCE)),
         ),
         Place(
@@ -118,6 +120,13 @@ PLACES = {
             f"{MANY} short threads one after the other: what a thread leaves behind",
             "golang/go#51676",
             lambda s: Case(C(Thread(s, kind="native", stack=1024 * KIB), times=MANY)),
+        ),
+        Place(
+            "loaded-elsewhere",
+            "imported on a thread that is not the main one, and used there",
+            "golang/go#15943",
+            Case,
+            elsewhere=True,
         ),
         Place("greenlet", "greenlets, where greenlet is installed", "golang/go#62440", Case, greenlet=True),
     )

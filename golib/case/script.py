@@ -22,6 +22,7 @@ from golib.case.calltree import (
     C,
     Case,
     CLeaf,
+    Do,
     Export,
     Go,
     Goexit,
@@ -217,6 +218,7 @@ class _Walker:
             return
         if isinstance(node, GoLeaf):
             yield self._step(placed, Phase.DID, in_go=True)
+            self._free = self._free or isinstance(node, Do)  # it may call whatever it likes
             return
         if not in_go:
             yield from self._native(placed)

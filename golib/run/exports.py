@@ -198,7 +198,7 @@ class Loaded:
     """
 
     def __init__(self, path: str, exports: Mapping[str, Prototype]) -> None:
-        self._path = path
+        self.__file__ = path
         self._exports = exports
         self._made: dict[str, Callable[..., Any]] = {}
         # Callbacks may be called as long as the library is there: what keeps one is for Go to know.
@@ -261,7 +261,7 @@ class Loaded:
             if not made:
                 restype = _type(of.gives) if of.gives else None
                 function = ctypes.CFUNCTYPE(restype, *map(_type, of.takes))
-                made.append(function((name, ctypes.CDLL(self._path))))
+                made.append(function((name, ctypes.CDLL(self.__file__))))
             keep: list[Any] = []
             native = [_native(kind, one, keep) for kind, one in zip(of.takes, args, strict=True)]
             raised: list[BaseException] = []

@@ -115,6 +115,8 @@ class Program:
 
     def _compile(self, node: Node, thunk: Thunk) -> None:
         struct = NodeStruct(id=self._number, kind=_KIND[type(node).__name__])
+        if isinstance(node, calltree.Do):
+            struct.kind = kind(f"Do {node.name}")
         self._number += 1
         self._keep.append(struct)
         thunk.arg = ctypes.addressof(struct)

@@ -214,7 +214,7 @@ class Record:
 
 
 CALL_STATUS = 4
-"""The exit status of a child whose scenario is not to be had."""
+"""The exit status of a child whose case calls what is not to be had: a scenario, or a leaf."""
 HARNESS_STATUS = 3
 """Exit status of a child in which something of ours failed."""
 

@@ -153,7 +153,7 @@ def link(
     if module.name != "go.mod":
         raise PackageError(f"package {go.package}: belongs to no module; give its folder a go.mod")
     workspace = _workspace(go, own["GOWORK"], module.parent)
-    made = Linked(environment={"GOWORK": "off", **_modules(own, modules)})
+    made = Linked(["-tags=golib"], {"GOWORK": "off", **_modules(own, modules)})
     if workspace:
         made.environment["GOWORK"] = str(workspace)
     files = _cgo_files(go, lay(replacements), made.environment)

@@ -1,7 +1,8 @@
 """Other people's Go libraries as their wheels ship them: fetched once, into the folder ``wheels`` of golib's
 cache, each into a folder of its own, and never into the environment that runs the tests.
 
-GOLIB_EMBEDDING names those that run, parted by commas, or ``all``; without it one runs, as in CI.
+GOLIB_EMBEDDING names those that run, parted by commas, or ``all``; without it one runs, as in CI, and one of
+those from source (test_from_source.py).
 """
 
 from __future__ import annotations

@@ -3,35 +3,59 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from stacks import on_another_stack
 
 import golib
 
 JSONNET = "github.com/google/go-jsonnet@v0.22.0"
+USUAL = "go-jsonnet"
+"""Runs by default: SQLite takes half a minute to compile, for each Go."""
 
 
-def _module(name: str) -> Path:
+def chosen(name: str) -> bool:
+    names = os.environ.get("GOLIB_EMBEDDING", USUAL).split(",")
+    return name in names or "all" in names
+
+
+def only(name: str) -> pytest.MarkDecorator:
+    reason = f"{name} runs with GOLIB_EMBEDDING={name}, or GOLIB_EMBEDDING=all"
+    return pytest.mark.skipif(not chosen(name), reason=reason)
+
+
+def module(name: str) -> Path:
     """Where the go command keeps that module, which it fetches there."""
     done = subprocess.run(
-        ["go", "env", "GOMODCACHE"], capture_output=True, text=True, check=True, env=os.environ
+        ["go", "mod", "download", "-json", name],
+        cwd=tempfile.gettempdir(),  # in no module
+        env=os.environ | {"GOTOOLCHAIN": "local"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return Path(done.stdout.strip()) / name
+    if done.returncode:
+        pytest.skip(f"{name} cannot be fetched: {done.stdout}{done.stderr}", allow_module_level=True)
+    return Path(json.loads(done.stdout)["Dir"])
 
 
-jsonnet = golib.package(_module(JSONNET) / "c-bindings")
-sqlite = golib.package("./sqlite")
+jsonnet = golib.package(module(JSONNET) / "c-bindings" if chosen("go-jsonnet") else "./mylib")
+sqlite = golib.package("./sqlite" if chosen("go-sqlite3") else "./mylib")
 
 
+@only("go-sqlite3")
 @golib.everywhere(sqlite)
 def test_sqlite_calls_back(lib: Any) -> None:
     assert lib.SqlSum(10, lib.map_fn(lambda value: value * value)) == 385
 
 
+@only("go-sqlite3")
 @golib.everywhere(sqlite)
 def test_sqlite_calls_back_on_another_stack(lib: Any) -> None:
     """The host's function calls SQLite again from a coroutine's stack."""
@@ -44,6 +68,7 @@ def test_sqlite_calls_back_on_another_stack(lib: Any) -> None:
     assert lib.SqlSum(3, lib.map_fn(again)) == 1 + 3 + 6
 
 
+@only("go-jsonnet")
 @golib.everywhere(jsonnet)
 def test_jsonnet_native_callback(lib: Any) -> None:
     vm = lib.jsonnet_make()
@@ -64,6 +89,7 @@ def test_jsonnet_native_callback(lib: Any) -> None:
     lib.jsonnet_destroy(vm)
 
 
+@only("go-jsonnet")
 @golib.everywhere(jsonnet)
 def test_jsonnet_import_callback(lib: Any) -> None:
     vm = lib.jsonnet_make()

@@ -6,6 +6,7 @@ Each test here runs pytest in a process of its own.  The library under test is g
 from __future__ import annotations
 
 import shlex
+import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from test_plugin import Run, Suite
 
 from golib.door import Subject
+from golib.toolchains import shipped
 
 HEAD = """\
 import ctypes
@@ -52,7 +54,7 @@ def test_on_a_thread_of_gos(lib):
 
 @golib.everywhere(mylib, ["main"])
 def test_by_ctypes(lib):
-    library = ctypes.CDLL(lib._path)
+    library = ctypes.CDLL(lib.__file__)
     library.KVisit(1, ctypes.CFUNCTYPE(None, ctypes.c_int)(callback))
 """
 
@@ -277,3 +279,92 @@ import mymodule
 def test_it(lib): lib.GoEmpty()
 """
     run(suite, text).says("2 passed")
+
+
+AS_SHIPPED = """
+mylib = golib.package("./libshipped.so")
+
+@golib.everywhere(mylib, ["main", "python-64k", "foreign-above", "below-go", "trace"])
+def test_it(lib, name):
+    assert getattr(lib, name)(40, 2) == 42
+
+@pytest.fixture
+def name(): return "Add"
+
+@golib.everywhere(mylib, "native")
+def test_dies(lib): lib.Panic()
+"""
+
+
+def test_a_library_as_shipped_runs_in_the_places_that_need_no_go_of_golibs(
+    suite: Suite, shipped_library: Path
+) -> None:
+    shutil.copy(shipped_library, suite.folder)
+    # No Go is asked for, and none is needed.
+    suite.environment["PATH"] = "/usr/bin:/bin"
+    seen = run(suite, AS_SHIPPED, "-rs")
+    seen.says(
+        "1 failed, 3 passed, 2 skipped", "fatal: panic: as shipped", "not as shipped: only a library that"
+    )
+    seen.says(f"test_it.py::test_dies[native-libshipped-go{version_of(shipped_library)}]")
+
+
+def version_of(library: Path) -> str:
+    return shipped.read(library).release
+
+
+def test_a_distribution_is_named_by_its_name(suite: Suite, shipped_library: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "mine-1.0.dist-info").mkdir(parents=True)
+    shutil.copy(shipped_library, site / "libmine.so")
+    (site / "mine-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (site / "mine-1.0.dist-info" / "RECORD").write_text("libmine.so,,\n")
+    suite.environment["PYTHONPATH"] = str(site)
+    seen = run(suite, AS_SHIPPED.replace('"./libshipped.so"', '"mine"'), "-k", "test_it and main")
+    seen.says("1 passed")
+
+
+def test_a_package_for_a_newer_go_is_a_skip(suite: Suite) -> None:
+    kinds.write_package(suite.folder / "kinds")
+    (suite.folder / "kinds" / "go.mod").write_text("module example.com/kinds\n\ngo 1.99\n")
+    text = """
+mylib = golib.package("./kinds")
+
+@golib.everywhere(mylib, "main")
+def test_it(lib): lib.KLen("")
+"""
+    run(suite, text, "-rs").says("1 skipped", "wants Go 1.99 or later, and go")
+
+
+@pytest.mark.parametrize("workers", ["0", "2"], ids=["no-xdist", "xdist"])
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "belongs to no module; give its folder a go.mod"),
+        (
+            {"go.mod": "module m\n", "m.go": "package other\n"},
+            "is package other, and a library is made of a main",
+        ),
+        ({"go.mod": "module m\n", "m.go": "package main\nfunc main() {}\n"}, "exports no function to C"),
+        (
+            {
+                "go.mod": "module m\n",
+                "m.go": 'package main\nimport "C"\n//export F\nfunc F() { x }\nfunc main() {}\n',
+            },
+            "m.go:4:12: undefined: x",
+        ),
+    ],
+    ids=["no-module", "not-main", "no-exports", "does-not-compile"],
+)
+def test_what_cannot_be_built_ends_the_run(
+    suite: Suite, files: dict[str, str], sentence: str, workers: str
+) -> None:
+    (suite.folder / "lib").mkdir()
+    (suite.folder / "lib" / "m.go").write_text("package main\n")
+    for name, text in files.items():
+        (suite.folder / "lib" / name).write_text(text)
+    text = """
+@golib.everywhere(golib.package("./lib"))
+def test_it(lib): pass
+"""
+    assert sentence in run(suite, text, "-n", workers).refused()
