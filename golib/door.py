@@ -19,9 +19,10 @@ from golib.judge.outcome import Outcome
 from golib.run import structs, trace
 from golib.run.child import Request
 from golib.run.forkserver import ForkServer, ServerError, World
-from golib.toolchains import sanitizers, shipped, symbols
+from golib.toolchains import prototypes, sanitizers, shipped, symbols
 from golib.toolchains.build import Library
 from golib.toolchains.outside import Outside, driver, variables
+from golib.toolchains.prototypes import PrototypesError
 
 DEADLINE = 20.0
 """Seconds that a case may take; the slowest case of the suite takes two on two busy cores."""
@@ -209,6 +210,10 @@ class FromOutside(Subject):
         self._fields = structs.Fields.of(structs.RootsStruct(), ())
         self._stack_guard = None
         self._driver = driver()
+        try:
+            self._exports = prototypes.read(outside.path)
+        except PrototypesError:  # a stripped one
+            self._exports = {}
 
     def world(self, case: Case) -> World:
         return World.of(case, variables())
@@ -224,6 +229,7 @@ class FromOutside(Subject):
             cases,
             timeout,
             load=load,
+            exports=self._exports if cases[0].calls() else {},
             driver=str(self._driver),
             paths=self._paths,
         )

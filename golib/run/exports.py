@@ -195,6 +195,7 @@ def _elements(element: str, given: GoSlice) -> list[Any]:
 class Loaded:
     """The library under test, in this process.  A Go library runs from its loading on, so it is loaded when
     an export is first called.  An export whose name this class uses for something else is ``lib["slice"]``.
+    Of a library that says nothing of its exports, each is what ctypes makes of it.
     """
 
     def __init__(self, path: str, exports: Mapping[str, Prototype]) -> None:
@@ -239,6 +240,8 @@ class Loaded:
         return self._astray.pop(0) if self._astray else None
 
     def _make(self, name: str) -> Callable[..., Any]:
+        if not self._exports:
+            return getattr(ctypes.CDLL(self.__file__), name)  # type: ignore[no-any-return]
         if name in self._exports:
             found: Callable[..., Any] = self._export(name, self._exports[name])
         elif kind := _callbacks(self._exports).get(name):

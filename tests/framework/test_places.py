@@ -51,7 +51,7 @@ def test_it(lib, request):
     lib.GoEmpty()
     lib.GoF(0)
     main = threading.get_native_id() == os.getpid()
-    assert main != place.startswith(("python", "native", "memory", "together", "short"))
+    assert main != place.startswith(("python", "native", "memory", "together", "short", "loaded"))
 """
     suite.write("test_it.py", HEAD + text)
     seen = suite.run("--golib-no-known-issues", "-rs")
