@@ -79,6 +79,8 @@ class Options:
 OPTIONS = pytest.StashKey[Options]()
 HOSTS = pytest.StashKey[bool]()
 """This process is a server of scenarios, or a child of one."""
+EVERYWHERE = "golib_everywhere"
+"""The mark that golib.everywhere sets."""
 HANDED = pytest.StashKey[dict[str, Any]]()
 """What the run that a process works for has handed to it: in a worker of xdist, in a server of scenarios."""
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from golib.options import EVERYWHERE
+
 if TYPE_CHECKING:
     from golib.toolchains.shipped import Shipped
 
-EVERYWHERE = "golib_everywhere"
-"""The mark that ``everywhere`` sets."""
 LIB = "lib"
 """The argument of such a test."""
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golib.options import HANDED, HOSTS, OPTIONS, add, joined, read, renamed
-from golib.packages import EVERYWHERE
+from golib.options import EVERYWHERE, HANDED, HOSTS, OPTIONS, add, joined, read, renamed
 
 if TYPE_CHECKING:
     from golib.session import Bridge, Check, Fuzz, Session

@@ -142,7 +142,7 @@ def test_it_imports_only_what_a_fork_can_bear(server: ForkServer) -> None:
         "threading",  # no thread, but at each fork work that touches a hundred pages
     }
     ours = {name for name in done.stdout.split() if name.startswith("golib.")}
-    case = {f"golib.case.{name}" for name in ("calltree", "legality", "script")}
+    case = {f"golib.case.{name}" for name in ("calltree", "legality", "prototype", "script")}
     run = ("binding", "child", "forkserver", "process", "program", "regions", "structs", "trace")
     assert ours == {"golib.case", "golib.run", *case, *(f"golib.run.{name}" for name in run)}
 
@@ -464,13 +464,13 @@ def test_a_server_that_was_killed_is_our_fault_and_takes_its_child_along(broken:
 def test_the_next_case_gets_a_new_server(subject: Subject) -> None:
     assert subject.run(Case(Go())).kind is Kind.PASSED
     world = World()
-    first = servers()._servers[world].pid
+    first = servers()._servers[world, b""].pid
     os.kill(first, signal.SIGKILL)
     assert ended(first)
     with pytest.raises(ServerError):
         subject.run(Case(Go()))
     assert subject.run(Case(Go())).kind is Kind.PASSED
-    assert servers()._servers[world].pid != first
+    assert servers()._servers[world, b""].pid != first
 
 
 # What an exception in the midst of a case leaves.
@@ -665,7 +665,7 @@ def test_a_case_under_load_comes_to_what_it_comes_to_alone(subject: Subject) -> 
     assert subject.run(Case(C(Go())), load=2).kind is Kind.PASSED
     row = [Case(C(Go())), Case(Go())]
     assert [one.kind for one in subject.run_in_a_row(row, load=2)] == [Kind.PASSED, Kind.PASSED]
-    assert children(servers()._servers[World()].pid) == []
+    assert children(servers()._servers[World(), b""].pid) == []
 
 
 def test_busy_processes_do_not_outlive_their_server(broken: Subject, fifo: Fifo, server: ForkServer) -> None:

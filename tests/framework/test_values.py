@@ -55,7 +55,8 @@ def fails(value, *more):
 
 def holds(subject: Subject, body: str) -> None:
     done = in_python(subject, body)
-    assert (done.returncode, done.stderr) == (0, "")
+    said = [line for line in done.stderr.splitlines() if not line.startswith("golib: a callback has raised ")]
+    assert (done.returncode, said) == (0, [])
 
 
 def test_python_calls_exports_of_each_kind(with_kinds: Subject) -> None:
