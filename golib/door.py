@@ -257,7 +257,7 @@ def setting(case: Case) -> tuple[object, ...]:
 
     The bounds, not the flavour that they need: what the main thread has been told once is cached, and a later
     case whose bounds are hidden would not have to do without."""
-    alone = id(case) if legality.leaves_interpreter(case) or case.calls() else 0
+    alone = id(case) if legality.leaves_interpreter(case) or case.calls() or case.dies else 0
     return (*sorted(case.world().items()), alone)
 
 

@@ -30,6 +30,7 @@ struct golib_thread {
 	uint32_t mute;             // >0: in a middle round of a repeated frame, record nothing
 	uint32_t ours;             // 1: a thread of the tree; 0: somebody else's
 	struct node *scenario;     // the one that is open on it, see crossings.c
+	struct node *handling;     // the Signal whose handler is to run
 	struct node *callee;       // the Export node whose C side is to be replaced
 };
 

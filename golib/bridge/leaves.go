@@ -37,6 +37,7 @@ var threadKind, togetherKind, lockThreadKind = kind("Thread"), kind("Together"),
 var leaves = map[C.int32_t]func(*C.struct_node) uint64{
 	kind("GC"):        collect,
 	kind("Panic"):     panics,
+	kind("Fault"):     faults,
 	kind("Grow"):      func(n *C.struct_node) uint64 { return grow(int(n.stack)) },
 	kind("Yield"):     yield,
 	kind("Traceback"): traceback,
@@ -88,6 +89,26 @@ func collect(*C.struct_node) uint64 {
 
 func panics(n *C.struct_node) uint64 {
 	panic(fmt.Sprint("panic of node ", n.id))
+}
+
+// faults panics as the runtime does by itself, each way in a function of its
+// own: the order is that of calltree.FAULTS.
+func faults(n *C.struct_node) uint64 {
+	var nowhere *uint64
+	var zero uint64
+	var none map[uint64]uint64
+
+	switch n.argument {
+	case 0:
+		return *nowhere
+	case 1:
+		return 1 / zero
+	case 2:
+		return make([]uint64, 1)[zero+uint64(n.argument)]
+	default:
+		none[zero] = 1
+	}
+	return 0
 }
 
 func exits(*C.struct_node) uint64 {

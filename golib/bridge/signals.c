@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,12 +55,77 @@ static int is_written(struct marked room)
 	return 0;
 }
 
+// The host's handler: it runs the body of the Signal that sent it.
+static void host_handler(int number)
+{
+	struct golib_thread *self = golib_self();
+	struct node *n = self->handling;
+	stack_t alt = {0};
+
+	(void)number;
+	if (!n)
+		return; // sent by somebody else
+	self->handling = 0;
+	sigaltstack(0, &alt);
+	golib_record_did(n, GOLIB_ENTERED, alt.ss_flags & SS_ONSTACK ? 2 : 1);
+	golib_run_body(n);
+	golib_record(n, GOLIB_LEAVING);
+}
+
+// A frame with another alternate stack, of n->stack bytes, or with none.
+void golib_frame_altstack(void *arg)
+{
+	struct node *n = arg;
+	stack_t had, own = {0};
+
+	golib_record(n, GOLIB_BEFORE);
+	own.ss_size = n->stack;
+	own.ss_flags = n->stack ? 0 : SS_DISABLE;
+	own.ss_sp = n->stack ? malloc(n->stack) : 0;
+	if (sigaltstack(&own, &had) != 0)
+		golib_fault("sigaltstack has refused the alternate stack");
+	golib_record(n, GOLIB_ENTERED);
+	golib_run_body(n);
+	golib_record(n, GOLIB_LEAVING);
+	sigaltstack(&had, 0);
+	free(own.ss_sp);
+	golib_record(n, GOLIB_AFTER);
+}
+
+static struct sigaction host_had[65];
+
+// golib_handle installs the host's handler for a signal. One that has been there
+// from before the load keeps the flags that Go has left it.
+void golib_handle(int number, int onstack, int early)
+{
+	struct sigaction act;
+
+	sigaction(number, 0, &host_had[number]);
+	act = host_had[number];
+	if (!early)
+		act.sa_flags = onstack ? SA_ONSTACK : 0;
+	act.sa_handler = host_handler;
+	if (sigaction(number, &act, 0) != 0)
+		golib_fault("the host's handler could not be installed");
+}
+
+void golib_unhandle(int number)
+{
+	sigaction(number, &host_had[number], 0);
+}
+
 void golib_leaf_signal(void *arg)
 {
 	struct node *n = arg;
 	struct marked room;
 
 	golib_record(n, GOLIB_BEFORE);
+	if (n->nbody) {
+		golib_self()->handling = n;
+		pthread_kill(pthread_self(), n->argument);
+		golib_record(n, GOLIB_AFTER);
+		return;
+	}
 	room = mark((uint64_t)__builtin_frame_address(0));
 	pthread_kill(pthread_self(), n->argument); // delivered before it returns
 	golib_record_did(n, GOLIB_AFTER, is_written(room));

@@ -23,11 +23,13 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 __all__ = [
     "GC",
+    "AltStack",
     "Block",
     "C",
     "Case",
     "Do",
     "Export",
+    "Fault",
     "Go",
     "Goexit",
     "Grow",
@@ -312,6 +314,21 @@ class Export(Frame):
         return self.name in EXPORTS
 
 
+@dataclass(frozen=True, repr=False, init=False)
+class AltStack(Frame):
+    """C gives its thread an alternate signal stack of ``size`` bytes for the time of its body, and then gives
+    back what was there (sigaltstack(2)).  0: there is none for that time."""
+
+    stands = ("c",)
+    symbol = "golib_frame_altstack"
+    weight = 0
+
+    size: int = number(64 * KIB, 0, 1024 * KIB)
+
+    def __init__(self, *body: Node, size: int = 64 * KIB) -> None:
+        self._set(body=body, size=size)
+
+
 class GC(GoLeaf):
     """runtime.GC()."""
 
@@ -322,6 +339,24 @@ class Panic(GoLeaf):
     """panic(...)."""
 
     weight = 4
+
+
+FAULTS = ("nil", "divide", "bounds", "map")
+"""Run-time panics that Go makes of a bad access, which the processor reports (nil, divide), or of a check of
+its own (bounds, map)."""
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Fault(Panic):
+    """A run-time panic: Go follows a nil pointer, divides by zero, leaves an array's bounds, or writes to a
+    nil map.  It is recovered as any other (Go's specification, "Run-time panics")."""
+
+    weight = 0
+
+    kind: str = "nil"
+
+    def __init__(self, *, kind: str = "nil") -> None:
+        self._set(body=(), kind=kind)
 
 
 class Yield(GoLeaf):
@@ -404,14 +439,22 @@ NEEDS = {"SIGUSR1": "notify", "SIGPROF": "cpuprofile"}
 """Without this switch the signal has no handler, and ends the process."""
 
 
+HANDLED = {"SIGUSR2": 12, "SIGALRM": 14, "SIGTERM": 15, "SIGCHLD": 17, "SIGWINCH": 28, "SIGRTMIN+6": 40}
+"""What the host may handle itself, with its number on Linux with glibc: signals for which Go installs no
+handler unless os/signal asks for it (os/signal, "Non-Go programs that call Go code")."""
+HANDLERS = ("", "nostack", "early", "early nostack")
+"""When the host installs its handlers, after the load or before it (early), and whether with SA_ONSTACK."""
+
+
 @dataclass(frozen=True, repr=False, init=False)
 class Signal(CLeaf):
-    """A signal that C sends to its own thread; it is delivered before the call returns."""
+    """A signal that C sends to its own thread; it is delivered before the call returns.  With a body it is
+    one of ``HANDLED``, and the body is what the host's handler does."""
 
     name: str = "SIGUSR1"
 
-    def __init__(self, *, name: str = "SIGUSR1") -> None:
-        self._set(body=(), name=name)
+    def __init__(self, *body: Node, name: str = "") -> None:
+        self._set(body=body, name=name or ("SIGUSR2" if body else "SIGUSR1"))
 
 
 class SchedYield(CLeaf):
@@ -533,6 +576,9 @@ class Case:
     gomaxprocs: how many P's the runtime has (GOMAXPROCS); 0 for as many as there are processors.
     on: what the process has turned on before the first call: see ``SWITCHES``.
     signals: one of ``SIGNALS``, which another thread sends to every thread of the tree all the time.
+    handlers: one of ``HANDLERS``: how the host has installed what a ``Signal`` with a body runs.
+    dies: what Go's last words must contain, of a case that does what Go says it does not support: the process
+    must end by them, and not silently, by hanging, or not at all.
     blocked: one of ``BLOCKABLE``, which C has blocked on the main thread, after Go's init; the threads of
     the tree inherit it, those of Go must not.
     """
@@ -568,7 +614,17 @@ class Case:
         f"a process can have turned on {', '.join(SWITCHES)}",
         lambda value: all(switch in SWITCHES for switch in value),
     )
+    dies: str = keyword(
+        "",
+        "it is a part of the headline of the process's end, of 200 bytes at most",
+        lambda value: isinstance(value, str) and len(value.encode()) <= 200,
+    )
     signals: str = keyword("", f"it is one of {', '.join(SIGNALS)}", lambda value: value in ("", *SIGNALS))
+    handlers: str = keyword(
+        "",
+        f"it is one of {', '.join(map(repr, HANDLERS))}",
+        lambda value: value in HANDLERS,
+    )
     blocked: str = keyword(
         "",
         f"it is one of {', '.join(BLOCKABLE)}",
@@ -585,7 +641,9 @@ class Case:
         gomaxprocs: int = 0,
         on: tuple[str, ...] = (),
         signals: str = "",
+        handlers: str = "",
         blocked: str = "",
+        dies: str = "",
     ) -> None:
         for name, value in (
             ("trees", trees),
@@ -595,7 +653,9 @@ class Case:
             ("gomaxprocs", gomaxprocs),
             ("on", tuple(on)),
             ("signals", signals),
+            ("handlers", handlers),
             ("blocked", blocked),
+            ("dies", dies),
         ):
             object.__setattr__(self, name, value)
 
@@ -633,6 +693,11 @@ class Case:
     def size(self) -> int:
         """How many nodes."""
         return sum(1 for _ in self.walk())
+
+    def handled(self) -> tuple[str, ...]:
+        """The signals for which the host has handlers, each once."""
+        nodes = (placed.node for placed in self.walk())
+        return tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, Signal) and node.body))
 
     def calls(self) -> tuple[str, ...]:
         """The scenarios that it runs, each once."""

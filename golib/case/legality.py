@@ -18,16 +18,20 @@ from golib.case.calltree import (
     DEFAULT_STACK,
     ESTIMATE_BELOW,
     EXPORTS,
+    FAULTS,
+    HANDLED,
     KIB,
     MAIN_ROOM,
     NEEDS,
     REGION,
     REGIONS,
     SIGNALS,
+    AltStack,
     C,
     Case,
     Do,
     Export,
+    Fault,
     Frame,
     Go,
     Goexit,
@@ -56,6 +60,12 @@ up to 6 KB on 3.13)."""
 SCENARIO = 6 * KIB
 """Bytes that a scenario takes at least, its callback and the call back down.  What else it does with its
 stack is its author's affair."""
+HANDLER = 32 * KIB
+"""Bytes that a handler of the host's may have: the alternate stack that Go gives to a thread without one
+(traced), and as much of the thread's own where there is none."""
+SMALLEST_ALTERNATE = 16 * KIB
+"""Bytes of an alternate stack on which Go's handlers run (measured: 4 KiB does not do on a processor with
+AVX-512, 8 KiB does)."""
 SMALLEST_STACK = 16 * KIB
 """PTHREAD_STACK_MIN on Linux x86-64 (limits.h)."""
 INTERPRETER = 64 * KIB
@@ -133,6 +143,7 @@ class _Place:
     regions: frozenset[int]  # foreign stacks in use
     go_above: bool = False  # a Go frame stands above, on this thread
     go_made: bool = False  # Go made this thread
+    dies: bool = False  # the case says what it dies of
 
 
 def _is_plain(value: object) -> bool:
@@ -199,9 +210,11 @@ def check(case: Case) -> frozenset[Basis]:
         basis.add(Basis.SEED)
     limit = DEFAULT_STACK if case.stack_limit is None else case.stack_limit
     main = _MainStack(MAIN_ROOM if isinstance(limit, str) else limit)
-    place = _Place("c", main, INTERPRETER, 0, main, case.bounds != "real", case.on, frozenset())
+    place = _Place(
+        *("c", main, INTERPRETER, 0, main, case.bounds != "real", case.on, frozenset()), dies=bool(case.dies)
+    )
     for index, tree in enumerate(case.trees):
-        if end(tree) is End.PANIC:
+        if end(tree) is End.PANIC and not case.dies:
             raise IllegalCase(f"tree {index} panics with no recover above it, so Go must end the process")
         _check_node(tree, place, basis, str(index))
     return frozenset(basis)
@@ -310,11 +323,35 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             needs(GO_FRAME + deep + RESERVE + claim, "a Go frame")
             below = using(GO_FRAME, "c", go_above=True)
         case Goexit():
-            if not place.go_made:
+            if not place.go_made and not place.dies:
                 raise illegal(
                     "only on a thread that Go made can a goroutine exit (since Go 1.24 it says so: go#68275)"
                 )
             basis.add(Basis.SILENT)
+        case Fault():
+            if node.kind not in FAULTS:
+                raise illegal(f"kind is one of {', '.join(FAULTS)}")
+        case AltStack():
+            # os/signal asks for an alternate stack that is large enough, and does not say how large that is.
+            if node.size < SMALLEST_ALTERNATE and not place.dies:
+                raise illegal(
+                    f"Go's signal handlers need {SMALLEST_ALTERNATE} bytes; say what it dies of with dies="
+                )
+            basis.add(Basis.SILENT)
+            needs(C_FRAME, "a C frame")
+            below = using(C_FRAME, "c")
+        case Signal() if node.body:
+            if node.name not in HANDLED:
+                raise illegal(f"name of a signal that the host handles is one of {', '.join(HANDLED)}")
+            if body_end(node.body):
+                raise illegal("a panic or a Goexit would leave the host's handler, which nothing lets it do")
+            # "Non-Go programs that call Go code" (os/signal) demands SA_ONSTACK; that the handler may call Go
+            # it neither says nor denies.
+            basis.add(Basis.SILENT)
+            needs(HANDLER, "the host's signal handler")
+            below = dataclasses.replace(
+                place, frame="c", stack=_OtherStack(HANDLER), used=4 * KIB, held=0, estimated=False
+            )
         case Signal():
             if node.name not in SIGNALS:
                 raise illegal(f"name is one of {', '.join(SIGNALS)}")
@@ -329,7 +366,7 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             if not node.name:
                 raise illegal("it names no function; register one with Leaf in a Go file of the library")
             basis.add(Basis.SILENT)
-    if not isinstance(node, Frame) and node.children():
+    if not isinstance(node, Frame | Signal) and node.children():
         raise illegal("a leaf has no body")
     if isinstance(node, Go | Thread):
         if any(end(child) is End.EXIT for child in node.deferred):
@@ -368,7 +405,8 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         raise illegal("only a Go frame recovers and defers")
     elif node.bytes < smallest or node.bytes % 4096:
         raise illegal(f"a {node.kind} thread's stack is a multiple of 4096 bytes from {smallest}")
-    if (body_end(node.body) is End.PANIC and not node.recover) or body_end(node.deferred) is End.PANIC:
+    panics = (body_end(node.body) is End.PANIC and not node.recover) or body_end(node.deferred) is End.PANIC
+    if panics and not place.dies:
         raise illegal("a panic would leave this thread with no recover above it, so Go must end the process")
     return _Place(
         frame={"go": "go", "python": "python"}.get(node.kind, "c"),
@@ -383,6 +421,7 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         regions=place.regions,
         go_above=node.kind == "go",
         go_made=node.kind == "go",
+        dies=place.dies,
     )
 
 

@@ -19,6 +19,8 @@ from enum import Enum, IntEnum
 from functools import lru_cache
 
 from golib.case.calltree import (
+    HANDLED,
+    AltStack,
     C,
     Case,
     CLeaf,
@@ -31,6 +33,7 @@ from golib.case.calltree import (
     Panic,
     Placed,
     Python,
+    Signal,
     Stack,
     Thread,
     Together,
@@ -122,6 +125,8 @@ class Step:
     """The C frame whose bytes lie between: its first step."""
     thread: ThreadScript | None = None
     """Of the end of a thread, seen by who joins it: that thread."""
+    handling: int = 0
+    """The signals whose host's handlers are under way on this thread, as a mask."""
     together: int = 0
     """Of a thread's first step: how many start at once; 0 for one alone."""
 
@@ -167,7 +172,7 @@ class _Walker:
         self._children = children
         self._threads = threads
         self._alone = alone
-        self._cgo = self._callbacks = self._region = 0
+        self._cgo = self._callbacks = self._region = self._handling = 0
         # What the next step is told.
         self._free = False
         self._unwound_to: Step | None = None
@@ -198,6 +203,7 @@ class _Walker:
             unseen=self._unseen,
             rounds=self._rounds,
             holder=self._holder,
+            handling=self._handling,
         )
         self._free, self._unwound_to, self._unseen = False, None, 0
         self._rounds = self._holder = None
@@ -243,10 +249,18 @@ class _Walker:
                 yield from self._scenario(placed)
             case Python():
                 yield from self._plain(placed)
+            case AltStack():
+                before = self._step(placed, Phase.BEFORE)
+                yield before
+                yield from self._plain(placed, before)
+                if body_end(placed.node.body) is None:
+                    yield self._step(placed, Phase.AFTER, before=before)
             case Stack():
                 yield from self._stack(placed, placed.node)
             case Export():
                 yield from self._export(placed, placed.node)
+            case Signal() if placed.node.body:
+                yield from self._handler(placed)
             case CLeaf():
                 before = self._step(placed, Phase.BEFORE)
                 yield before
@@ -277,6 +291,16 @@ class _Walker:
         self._region = region
         if end(node) is None:
             yield self._step(placed, Phase.AFTER, before=before)
+
+    def _handler(self, placed: Placed) -> Iterator[Step]:
+        """A signal, and what the host's handler does."""
+        before = self._step(placed, Phase.BEFORE)
+        yield before
+        handling = self._handling
+        self._handling |= 1 << (HANDLED[placed.node.name] - 1)  # type: ignore[attr-defined]
+        yield from self._plain(placed, before)
+        self._handling = handling
+        yield self._step(placed, Phase.AFTER, before=before)
 
     def _c(self, placed: Placed, node: C) -> Iterator[Step]:
         entered = self._step(placed, Phase.ENTERED)

@@ -110,6 +110,12 @@ class Rule(Enum):
         "a signal handler asks nothing and leaves everything as it was",
         "signal-safety(7): pthread_getattr_np is not async-signal-safe",
     )
+    HANDLER = (
+        "the host's handler runs, and on the alternate stack where it was installed with SA_ONSTACK, or"
+        " before Go was loaded",
+        'os/signal documentation, "Non-Go programs that call Go code": the Go runtime turns on the SA_ONSTACK'
+        " flag of an existing handler and otherwise keeps it",
+    )
     DROPPED = (
         "the M of a thread that has ended has no bounds and no flag",
         "seed: dropm",
@@ -374,7 +380,7 @@ def _everywhere(at: At) -> Compared:
         if values.get(name):
             yield name, 0, values[name], Rule.CROSSING
     if in_c and not at.extra:
-        yield "sigmask", at.initial, event.sigmask, Rule.THREAD
+        yield "sigmask", at.initial | step.handling, event.sigmask, Rule.THREAD
 
 
 def _steady(at: At) -> Compared:
@@ -539,8 +545,42 @@ def _called_and_returned(at: At) -> Compared:
     yield from _given_back(at, at.before, Rule.RESTORED)
 
 
+def _handling(at: At) -> Compared:
+    """The host's handler has begun: ``did`` is 1 on the thread's own stack, 2 on the alternate one."""
+    assert at.before is not None
+    has_one = not at.before.altstack[2] & 2  # SS_DISABLE
+    yield "did", 2 if has_one and at.case.handlers != "nostack" else 1, at.event.did, Rule.HANDLER
+    yield "sigmask", at.before.sigmask | at.step.handling, at.event.sigmask, Rule.HANDLER
+
+
+def _handled(at: At) -> Compared:
+    """The host's handler is about to end."""
+    if at.before is not None and at.before.m:
+        yield from _given_back(at, at.before, Rule.RESTORED, outermost=at.step.callbacks == 0)
+
+
+def _replaced(at: At) -> Compared:
+    """C has replaced the alternate stack: it lies where C has put it, and not before."""
+    node = at.step.node
+    assert isinstance(node, calltree.AltStack)
+    _, size, flags = at.event.altstack
+    yield "alternate stack", (node.size, not node.size), (size, bool(flags & 2)), Rule.DID
+
+
+def _kept(at: At) -> Compared:
+    """What C has put there is still there."""
+    assert at.before is not None
+    yield from _own_state(at, at.before)
+
+
 def _signalled(at: At) -> Compared:
     assert at.before is not None
+    if at.step.node.body:
+        if at.before.m:
+            yield from _given_back(at, at.before, Rule.SIGNAL, outermost=at.step.callbacks == 0)
+        else:
+            yield from _own_state(at, at.before)
+        return
     # "The Go handler removes itself", to raise the signal again: one that comes meanwhile to another thread
     # may be dropped (os/signal, "Go programs that use cgo or SWIG").
     if at.step.alone and not at.case.signals:
@@ -675,6 +715,11 @@ RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
     (calltree.Stack, Phase.ENTERED): (_switched,),
     (calltree.Thread, Phase.ENTERED): (_started,),
     (calltree.Thread, Phase.ENDED): (_ended,),
+    (calltree.AltStack, Phase.ENTERED): (_replaced,),
+    (calltree.AltStack, Phase.LEAVING): (_kept,),
+    (calltree.AltStack, Phase.AFTER): (_kept,),
+    (calltree.Signal, Phase.ENTERED): (_handling,),
+    (calltree.Signal, Phase.LEAVING): (_handled,),
     (calltree.Signal, Phase.AFTER): (_signalled,),
     (calltree.Setrlimit, Phase.AFTER): (_limited,),
     (calltree.LockThread, Phase.DID): (_locked,),

@@ -33,6 +33,7 @@ class Kind(Enum):
     SIGNAL = "signal"  # it died by a signal, and Go said nothing
     HANG = "hang"
     LOST = "lost"  # exit status 0, and the case had not come to its end
+    ALIVE = "alive"  # it came to its end, and should have died as the case says
     RAISED = "raised"  # a scenario's own exception: neither Go's fault nor golib's
     HARNESS = "harness"  # our fault, never blamed on Go
 
@@ -114,6 +115,11 @@ def judge(case: Case, ended: Ended, stack_guard: int | None = None) -> Outcome:
     complete = ended.status == 0 and record.finished > 0
     found = tuple(model.divergences(case, record.events, complete=complete, stack_guard=stack_guard))
     kind, headline = _end(ended, complete)
+    if case.dies:
+        if complete:
+            kind, headline = Kind.ALIVE, f"it came to its end, and should have died of: {case.dies}"
+        elif kind is Kind.FATAL and case.dies in headline and not found:
+            kind, headline = Kind.PASSED, "passed"
     outcome = _outcome(case, kind, headline, found, record.events, ended.status, ended.stderr, case)
     return replace(outcome, reports=ended.reports)
 

@@ -134,6 +134,9 @@ def lay(request: Request) -> None:
     for name, value in calltree.variables(case).items():
         if value:
             process.lay(name, value)
+    if "early" in case.handlers:
+        for name in case.handled():
+            process.handle(calltree.HANDLED[name], onstack="nostack" not in case.handlers)
     if case.on:
         # Go's os.Getenv reads what exec laid, C's getenv reads this.
         os.environ["GOLIB_WORLD"] = ",".join(case.on)

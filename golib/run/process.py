@@ -56,6 +56,30 @@ _RBP, _RIP, _REGISTERS = 4, 16, 27  # struct user_regs_struct of x86-64
 _MOST_COUNTERS = 48
 
 
+class _Action(ctypes.Structure):
+    """struct sigaction of glibc on x86-64 (bits/sigaction.h)."""
+
+    _fields_ = (
+        ("handler", ctypes.c_void_p),
+        ("mask", ctypes.c_uint64 * 16),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    )
+
+
+_SA_ONSTACK = 0x08000000
+
+
+def handle(number: int, *, onstack: bool) -> None:
+    """Installs a handler for a signal that does nothing: before anything is loaded there is only the C
+    library's code to be one.  Raises OSError."""
+    library = ctypes.CDLL(None, use_errno=True)
+    nothing = ctypes.cast(library.abs, ctypes.c_void_p).value
+    action = _Action(handler=nothing, flags=_SA_ONSTACK if onstack else 0)
+    if library.sigaction(number, ctypes.byref(action), None) != 0:
+        raise OSError(ctypes.get_errno(), f"no handler for signal {number}")
+
+
 def send(pid: int, tid: int, number: int) -> None:
     """The signal to that thread of that process; to nobody, where it has ended."""
     ctypes.CDLL(None).tgkill(pid, tid, number)

@@ -92,11 +92,16 @@ class Program:
     def run(self) -> None:
         """Runs on this thread, once linked, while its case's signals arrive on all the threads."""
         case, function = self.case, self._bridge.function
+        handled = [calltree.HANDLED[name] for name in case.handled()]
+        for number in handled:
+            function("golib_handle")(number, "nostack" not in case.handlers, "early" in case.handlers)
         if case.signals:
             function("golib_signals_start")(calltree.SIGNALS[case.signals])
         function("golib_run")(self.root, calltree.SIGNALS.get(case.blocked, 0), self.leave)
         if case.signals:
             function("golib_signals_stop")()
+        for number in handled:
+            function("golib_unhandle")(number)
 
     @property
     def end(self) -> int:
@@ -143,8 +148,12 @@ class Program:
                     struct.argument = node.p
                 else:
                     struct.export = self._callback(lambda _: self._export(node, struct))
+            case calltree.AltStack():
+                struct.stack = node.size
+            case calltree.Fault():
+                struct.argument = calltree.FAULTS.index(node.kind)
             case calltree.Signal():
-                struct.argument = calltree.SIGNALS[node.name]
+                struct.argument = (calltree.HANDLED if node.body else calltree.SIGNALS)[node.name]
             case calltree.Thread():
                 self._fill(struct, "deferred", node.deferred)
                 self._thread(node, struct, body)
