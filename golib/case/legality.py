@@ -143,6 +143,7 @@ class _Place:
     regions: frozenset[int]  # foreign stacks in use
     go_above: bool = False  # a Go frame stands above, on this thread
     go_made: bool = False  # Go made this thread
+    handling: bool = False  # in a handler of the host's, on the alternate stack
     dies: bool = False  # the case says what it dies of
 
 
@@ -348,10 +349,20 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             # "Non-Go programs that call Go code" (os/signal) demands SA_ONSTACK; that the handler may call Go
             # it neither says nor denies.
             basis.add(Basis.SILENT)
-            needs(HANDLER, "the host's signal handler")
-            below = dataclasses.replace(
-                place, frame="c", stack=_OtherStack(HANDLER), used=4 * KIB, held=0, estimated=False
-            )
+            if place.handling:  # on the same alternate stack
+                needs(4 * KIB, "a signal handler in another")
+                below = using(4 * KIB, "c")
+            else:
+                needs(HANDLER, "the host's signal handler")
+                below = dataclasses.replace(
+                    place,
+                    frame="c",
+                    stack=_OtherStack(HANDLER),
+                    used=4 * KIB,
+                    held=0,
+                    estimated=False,
+                    handling=True,
+                )
         case Signal():
             if node.name not in SIGNALS:
                 raise illegal(f"name is one of {', '.join(SIGNALS)}")

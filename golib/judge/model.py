@@ -577,7 +577,7 @@ def _signalled(at: At) -> Compared:
     assert at.before is not None
     if at.step.node.body:
         if at.before.m:
-            yield from _given_back(at, at.before, Rule.SIGNAL, outermost=at.step.callbacks == 0)
+            yield from _given_back(at, at.before, Rule.RESTORED, outermost=at.step.callbacks == 0)
         else:
             yield from _own_state(at, at.before)
         return
