@@ -164,6 +164,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
     parser.add_argument("--fresh", action="store_true", help="judge again what an earlier run has judged")
     parser.add_argument("--list", action="store_true", help="name the mutants, judge none")
+    parser.add_argument(
+        "--green",
+        action="store_true",
+        help="the suite has just passed with this Go: do not run it without a mutant first",
+    )
     parser.add_argument("--testdeepstack", action="store_true", help="ask Go's own TestDeepStack as well")
     parser.add_argument(
         "--fuzz-only",
@@ -190,6 +195,7 @@ def _mutate(options: argparse.Namespace) -> int:
             print("\n".join(f"{mutant.id}: {mutant.hunk}" for mutant in chosen))
             continue
         state = State(_state_path(toolchain, options.fuzz_only), fresh=options.fresh)
+        state.baseline = state.baseline or options.green
         judge = Judge(toolchain, state, options.fuzz_only, deepstack=options.testdeepstack)
         rows = judge.judge_all(chosen, prove=bool(options.only))
         results.append((toolchain, rows))
