@@ -3,6 +3,7 @@ exit status."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -56,8 +57,43 @@ def show_places(arguments: Sequence[str]) -> int:
     return 0
 
 
+def show_footprint(arguments: Sequence[str]) -> int:
+    """``golib footprint [--go SPEC]…`` shows what loading Go does to its host's process, release by release.
+
+    Exit status 1 where a release changes what nothing lets it change."""
+    from golib import footprint
+    from golib.toolchains import build, toolchain
+
+    parser = argparse.ArgumentParser("golib footprint", description="what loading Go does to your process")
+    parser.add_argument("--go", action="append", default=[], metavar="SPEC", help="as for pytest; repeatable")
+    parser.add_argument("--go-overlay", metavar="FILE", help="Go's own overlay JSON for the build")
+    options = parser.parse_args(arguments)
+    try:
+        toolchain.check_platform()
+        overlay = Path(options.go_overlay).absolute() if options.go_overlay else None
+        if overlay:
+            build.check_overlay(overlay)
+        chosen, missing = toolchain.resolve(options.go)
+        found = {}
+        for one in chosen:
+            library = build.build(one, overlay=overlay, progress=lambda line: print(line, file=sys.stderr))
+            found[one.name] = footprint.footprint(library)
+    except (toolchain.SpecError, build.BuildError, footprint.FootprintError) as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    for gone in missing:
+        print(f"{gone.version} is not available: {gone.why}", file=sys.stderr)
+    print("\n".join(footprint.table(found)))
+    bad = footprint.wrong(found)
+    print(
+        *(f"not let by anything that is written: {line}" for line in bad), sep="\n", end="\n" if bad else ""
+    )
+    return 1 if bad else 0
+
+
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "suite": (suite, "judge a Go: run golib's own tests, with pytest's options and golib's (--go, …)"),
+    "footprint": (show_footprint, "show what loading Go does to your process, release by release (--go, …)"),
     "places": (show_places, "list the places where golib.everywhere runs a test, and what breaks there"),
 }
 
@@ -72,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"golib {version()}")
         return 0
     if name in ("-h", "--help"):
-        verbs = "".join(f"  {verb:<8}{purpose}\n" for verb, (_, purpose) in VERBS.items())
+        verbs = "".join(f"  {verb:<11}{purpose}\n" for verb, (_, purpose) in VERBS.items())
         print(f"usage: golib VERB …\n       golib --version\n\n{verbs}", end="")
         return 0
     said = f"{name!r} is no verb of golib" if name else "golib needs a verb"

@@ -33,7 +33,7 @@ FLOORS = (
     ("show",),
     # The door, and who goes through it.
     ("door",),
-    ("fuzz", "reduce"),
+    ("fuzz", "reduce", "footprint"),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
     ("options", "packages"),
@@ -66,7 +66,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "_pytest": (),
     "xdist": (),
     # toolchains runs the go command, the fork server is started, session asks the C compiler its name.
-    "subprocess": ("toolchains", "run.forkserver", "session"),
+    "subprocess": ("toolchains", "run.forkserver", "session", "footprint"),
     "multiprocessing": (),
     "ctypes": ("run",),
     "elftools": ("toolchains",),
@@ -389,7 +389,7 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
         (
             "door",
             "import subprocess",
-            "door:1 imports subprocess: that is for run.forkserver, session, toolchains",
+            "door:1 imports subprocess: that is for footprint, run.forkserver, session, toolchains",
         ),
         ("door", "__import__('subprocess')", "1 imports subprocess: "),
         ("toolchains.build", "import ctypes", "1 imports ctypes: that is for run"),

@@ -8,7 +8,7 @@ code".
 
 import pytest
 
-from golib import GC, AltStack, C, Fault, Go, Goexit, Panic, Python, Signal, Stack, Thread
+from golib import GC, AltStack, C, Fault, Go, Goexit, Panic, Python, Signal, Stack, Thread, footprint
 from golib.case.calltree import FAULTS, HANDLED, HANDLERS
 
 PLACES = {
@@ -97,3 +97,7 @@ def test_what_is_not_supported_ends_by_gos_words(check, tree, dies):
 def test_goexit_on_a_c_thread(check):
     """Fatal since Go 1.24 by its own words (go#68275)."""
     check(Go(Goexit()), dies="fatal error: ")
+
+
+def test_loading_go_changes_what_it_may_and_nothing_else(golib_bridge):
+    assert footprint.footprint(golib_bridge.subject().library).wrong() == []
