@@ -27,7 +27,7 @@ MAY_CHANGE = {
         " and SIGSEGV",
     ),
     handler_of(signal.SIGPIPE): 'os/signal, "SIGPIPE"',
-    "SigIgn": 'os/signal, "SIGPIPE": what has a handler is ignored no more, by no program that is started either',
+    "SigIgn": 'os/signal, "SIGPIPE": what has a handler is ignored no more',
     handler_of(signal.SIGURG): "Go 1.14 release notes: goroutines are preempted by SIGURG",
     handler_of(33): "silent: the C library's own, by which it tells its threads of setuid",
     "alternate stack": 'os/signal, "Go programs that use cgo or SWIG": signal handlers need one',
