@@ -117,16 +117,13 @@ void golib_unhandle(int number)
 void golib_leaf_signal(void *arg)
 {
 	struct node *n = arg;
-	struct marked room;
+	struct marked room = {0};
 
 	golib_record(n, GOLIB_BEFORE);
-	if (n->nbody) {
+	if (n->nbody)
 		golib_self()->handling = n;
-		pthread_kill(pthread_self(), n->argument);
-		golib_record(n, GOLIB_AFTER);
-		return;
-	}
-	room = mark((uint64_t)__builtin_frame_address(0));
+	else
+		room = mark((uint64_t)__builtin_frame_address(0));
 	pthread_kill(pthread_self(), n->argument); // delivered before it returns
 	golib_record_did(n, GOLIB_AFTER, is_written(room));
 }

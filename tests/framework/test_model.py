@@ -27,7 +27,7 @@ from golib import (
     Wake,
     Yield,
 )
-from golib.case import legality
+from golib.case import calltree, legality
 from golib.case.script import Phase
 from golib.judge import model
 from golib.judge.model import Rule
@@ -191,6 +191,18 @@ def signalled():
     return Case(Go(), Signal(name="SIGURG")), trace.event(1, B).event(1, A, did=1)
 
 
+def handled():
+    """A signal whose handler is the host's, on the alternate stack."""
+    trace = Trace()
+    trace.first(0, HIGH)
+    trace.event(1, B).event(1, E, did=2)
+    blocked = {"sigmask": 1 << calltree.HANDLED["SIGUSR2"] - 1}
+    trace.events[-1] = dataclasses.replace(trace.events[-1], **blocked)
+    trace.event(2, E).event(2, L).event(1, L)
+    trace.events[-1] = dataclasses.replace(trace.events[-1], **blocked)
+    return Case(Go(), Signal(C())), trace.event(1, A)
+
+
 def ended():
     trace = Trace()
     trace.tid = 1
@@ -337,6 +349,7 @@ WRONG = {
     Rule.STEADY: (nested, 3, {"accurate": 0}, "accurate"),
     Rule.GO_MADE: (go_made, 6, {"queries": 1}, "queries"),
     Rule.SIGNAL: (signalled, -1, {"lockedInt": 5}, "lockedInt"),
+    Rule.HANDLER: (handled, 5, {"did": 1}, "did"),
     Rule.DROPPED: (ended, -2, {"accurate": 1}, "accurate"),
     Rule.BOUND: (twice, 5, {"m": OTHER_M}, "m"),
     Rule.CROSSING: (nested, 1, {"isExtraInC": 1}, "isExtraInC"),
