@@ -143,7 +143,8 @@ class _Place:
     regions: frozenset[int]  # foreign stacks in use
     go_above: bool = False  # a Go frame stands above, on this thread
     go_made: bool = False  # Go made this thread
-    handling: bool = False  # in a handler of the host's, on the alternate stack
+    alternate: bool = False  # in a handler of the host's, on the alternate stack
+    nostack: bool = False  # the host's handlers were installed without SA_ONSTACK
     dies: bool = False  # the case says what it dies of
 
 
@@ -212,7 +213,9 @@ def check(case: Case) -> frozenset[Basis]:
     limit = DEFAULT_STACK if case.stack_limit is None else case.stack_limit
     main = _MainStack(MAIN_ROOM if isinstance(limit, str) else limit)
     place = _Place(
-        *("c", main, INTERPRETER, 0, main, case.bounds != "real", case.on, frozenset()), dies=bool(case.dies)
+        *("c", main, INTERPRETER, 0, main, case.bounds != "real", case.on, frozenset()),
+        nostack=case.handlers == "nostack",
+        dies=bool(case.dies),
     )
     for index, tree in enumerate(case.trees):
         if end(tree) is End.PANIC and not case.dies:
@@ -256,6 +259,12 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
 
     if place.frame not in node.stands:
         raise illegal(f"only a {node.stands[0].capitalize()} frame can do this")
+    if place.alternate and (isinstance(node, Go | Export) or (isinstance(node, Python) and node.call)):
+        raise illegal(
+            "in a handler on the alternate stack Go cannot be called: while Go runs on its goroutine's stack,"
+            " the next signal begins at the top of the alternate one, over the handler's frames (measured: 3 of"
+            " 15 died by SIGSEGV, without a word); handlers='nostack' runs it on the thread's own stack"
+        )
     below = place
     match node:
         case Go():
@@ -346,22 +355,15 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                 raise illegal(f"name of a signal that the host handles is one of {', '.join(HANDLED)}")
             if body_end(node.body):
                 raise illegal("a panic or a Goexit would leave the host's handler, which nothing lets it do")
-            # "Non-Go programs that call Go code" (os/signal) demands SA_ONSTACK; that the handler may call Go
-            # it neither says nor denies.
+            # That a handler may call Go, os/signal neither says nor denies.
             basis.add(Basis.SILENT)
-            if place.handling:  # on the same alternate stack
-                needs(4 * KIB, "a signal handler in another")
+            if place.alternate or place.nostack:
+                needs(4 * KIB + RESERVE, "the host's signal handler")
                 below = using(4 * KIB, "c")
             else:
                 needs(HANDLER, "the host's signal handler")
                 below = dataclasses.replace(
-                    place,
-                    frame="c",
-                    stack=_OtherStack(HANDLER),
-                    used=4 * KIB,
-                    held=0,
-                    estimated=False,
-                    handling=True,
+                    place, frame="c", stack=_OtherStack(HANDLER), used=4 * KIB, held=0, alternate=True
                 )
         case Signal():
             if node.name not in SIGNALS:
@@ -432,6 +434,7 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         regions=place.regions,
         go_above=node.kind == "go",
         go_made=node.kind == "go",
+        nostack=place.nostack,
         dies=place.dies,
     )
 

@@ -27,17 +27,27 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("handlers", HANDLERS, ids=lambda value: value.replace(" ", "-") or "onstack")
-def test_the_hosts_handler_calls_go(check, place, handlers):
-    check(PLACES[place](Signal(Go(C(Go())), name="SIGUSR2")), handlers=handlers)
+def test_the_hosts_handler_runs_where_it_is_to(check, place, handlers):
+    check(PLACES[place](Signal(C(stack=8192))), handlers=handlers)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_handler_on_the_threads_own_stack_calls_go(check, place):
+    check(PLACES[place](Signal(Go(C(Go())), Go(GC()))), handlers="nostack")
+
+
+def test_a_handler_calls_go_under_a_stream_of_signals(check):
+    check(C(Go(), C(Signal(Go(Traceback())), times=50)), handlers="nostack", signals="SIGURG")
 
 
 @pytest.mark.parametrize("name", HANDLED)
 def test_each_signal_is_the_hosts(check, name):
-    check(C(Go(), Signal(C(), name=name), Signal(Go(GC()), name=name)))
+    check(C(Go(), Signal(C(), name=name), Signal(Go(GC()), name=name)), handlers="nostack")
 
 
 def test_a_handler_in_a_handler(check):
-    check(C(Go(), Signal(Go(), C(Signal(Go(), name="SIGCHLD")), Go())))
+    check(C(Go(), Signal(Go(), C(Signal(Go(), name="SIGCHLD")), Go())), handlers="nostack")
+    check(C(Go(), Signal(C(Signal(C(), name="SIGCHLD"))), Go()))
 
 
 @pytest.mark.parametrize("size", [16384, 65536, 1 << 20])
@@ -53,7 +63,7 @@ def test_a_handler_in_a_handler(check):
     ids=["first", "later", "thread", "below-go", "foreign"],
 )
 def test_an_alternate_stack_of_the_hosts(check, tree, size):
-    check(tree(AltStack(Go(GC()), Signal(Go()), Go(C(Go())), size=size)))
+    check(tree(AltStack(Go(GC()), Signal(C()), Go(C(Go())), size=size)))
 
 
 def test_go_takes_its_signals_on_it(check):
