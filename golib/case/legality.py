@@ -262,7 +262,7 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
     if place.alternate and (isinstance(node, Go | Export) or (isinstance(node, Python) and node.call)):
         raise illegal(
             "in a handler on the alternate stack Go cannot be called: while Go runs on its goroutine's stack,"
-            " the next signal begins at the top of the alternate one, over the handler's frames (measured: 3 of"
+            " the next signal begins at the top of the alternate one, over the handler's frames (seen: 3 of"
             " 15 died by SIGSEGV, without a word); handlers='nostack' runs it on the thread's own stack"
         )
     below = place

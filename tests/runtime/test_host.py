@@ -8,7 +8,21 @@ code".
 
 import pytest
 
-from golib import GC, AltStack, C, Fault, Go, Goexit, Panic, Python, Signal, Stack, Thread, footprint
+from golib import (
+    GC,
+    AltStack,
+    C,
+    Fault,
+    Go,
+    Goexit,
+    Panic,
+    Python,
+    Signal,
+    Stack,
+    Thread,
+    Traceback,
+    footprint,
+)
 from golib.case.calltree import FAULTS, HANDLED, HANDLERS
 
 PLACES = {
