@@ -95,15 +95,19 @@ void golib_frame_altstack(void *arg)
 static struct sigaction host_had[65];
 
 // golib_handle installs the host's handler for a signal. One that has been there
-// from before the load keeps the flags that Go has left it.
+// from before the load (abs, see golib/run/process.py) keeps the flags that Go
+// has left it, where Go has kept it.
 void golib_handle(int number, int onstack, int early)
 {
 	struct sigaction act;
 
 	sigaction(number, 0, &host_had[number]);
 	act = host_had[number];
-	if (!early)
+	if (!early) {
 		act.sa_flags = onstack ? SA_ONSTACK : 0;
+		sigemptyset(&act.sa_mask);
+	} else if (act.sa_handler != (void (*)(int))abs)
+		return; // Go has taken its place
 	act.sa_handler = host_handler;
 	if (sigaction(number, &act, 0) != 0)
 		golib_fault("the host's handler could not be installed");

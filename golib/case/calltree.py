@@ -439,7 +439,15 @@ NEEDS = {"SIGUSR1": "notify", "SIGPROF": "cpuprofile"}
 """Without this switch the signal has no handler, and ends the process."""
 
 
-HANDLED = {"SIGUSR2": 12, "SIGALRM": 14, "SIGTERM": 15, "SIGCHLD": 17, "SIGWINCH": 28, "SIGRTMIN+6": 40}
+HANDLED = {
+    "SIGUSR2": 12,
+    "SIGALRM": 14,
+    "SIGTERM": 15,
+    "SIGCHLD": 17,
+    "SIGURG": 23,
+    "SIGWINCH": 28,
+    "SIGRTMIN+6": 40,
+}
 """What the host may handle itself, with its number on Linux with glibc: signals for which Go installs no
 handler unless os/signal asks for it (os/signal, "Non-Go programs that call Go code")."""
 HANDLERS = ("", "nostack", "early", "early nostack")

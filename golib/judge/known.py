@@ -81,6 +81,7 @@ class Cause:
     signals: bool = False
     """Some signal arrives all the time."""
     blocked: tuple[str, ...] = ()
+    handlers: tuple[str, ...] = ()
 
     def found_in(self, case: Case) -> tuple[int, ...] | None:
         """The numbers of the nodes by which the case contains it, or None."""
@@ -89,6 +90,7 @@ class Cause:
             and set(self.on) <= set(case.on)
             and (bool(case.signals) or not self.signals)
             and (not self.blocked or case.blocked in self.blocked)
+            and (not self.handlers or case.handlers in self.handlers)
         )
         return next(_chains(self, case), None) if world else None
 
@@ -341,7 +343,7 @@ def _case(text: str) -> Case:
 
 def _cause(data: dict[str, Any]) -> Cause:
     nodes = data.get("nodes", "")
-    may = {"nodes", "first", "bounds", "on", "signals", "blocked"}
+    may = {"nodes", "first", "bounds", "on", "signals", "blocked", "handlers"}
     if unknown := set(data) - may:
         raise ValueError(f"cause: {', '.join(sorted(unknown))}: a cause has {', '.join(sorted(may))}")
     if not data:
@@ -354,6 +356,7 @@ def _cause(data: dict[str, Any]) -> Cause:
         on=tuple(data.get("on", ())),
         signals=bool(data.get("signals", False)),
         blocked=tuple(data.get("blocked", ())),
+        handlers=tuple(data.get("handlers", ())),
     )
 
 
@@ -397,6 +400,8 @@ def without_a_part(issue: KnownIssue) -> Iterator[tuple[str, Case]]:
         changed.append(("with real bounds", proof.having(*proof.trees, bounds="real")))
     if cause.signals:
         changed.append(("without signals", proof.having(*proof.trees, signals="")))
+    if cause.handlers:
+        changed.append(("with handlers from after the load", proof.having(*proof.trees, handlers="")))
     if cause.blocked:
         changed.append((f"without {proof.blocked} blocked", proof.having(*proof.trees, blocked="")))
     for what, case in changed:

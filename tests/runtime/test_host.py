@@ -59,6 +59,14 @@ def test_each_signal_is_the_hosts(check, name):
     check(C(Go(), Signal(C(), name=name), Signal(Go(GC()), name=name)), handlers="nostack")
 
 
+@pytest.mark.parametrize("name", HANDLED)
+@pytest.mark.parametrize("handlers", ["early", "early nostack"], ids=["early", "early-nostack"])
+def test_one_from_before_the_load_is_kept(check, name, handlers):
+    """ "If there is an existing signal handler, the Go runtime will turn on the SA_ONSTACK flag and otherwise
+    keep the signal handler." """
+    check(C(Go(), Signal(C(), name=name)), handlers=handlers)
+
+
 def test_a_handler_in_a_handler(check):
     check(C(Go(), Signal(Go(), C(Signal(Go(), name="SIGCHLD")), Go())), handlers="nostack")
     check(C(Go(), Signal(C(Signal(C(), name="SIGCHLD"))), Go()))
