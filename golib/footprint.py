@@ -31,6 +31,10 @@ MAY_CHANGE = {
     handler_of(signal.SIGURG): "Go 1.14 release notes: goroutines are preempted by SIGURG",
     handler_of(33): "silent: the C library's own, by which it tells its threads of setuid",
     "alternate stack": 'os/signal, "Go programs that use cgo or SWIG": signal handlers need one',
+    **dict.fromkeys(
+        ("RLIMIT_NOFILE", "RLIMIT_OFILE"),
+        "Go 1.19 release notes, os: the soft limit on open files is raised to the hard one",
+    ),
     "threads": "documentation of package runtime: GOMAXPROCS, and threads blocked in system calls",
     "descriptors": "silent: the poller",
     "address space, MB": "silent: the arenas of the heap",
