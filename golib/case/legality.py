@@ -144,6 +144,7 @@ class _Place:
     go_above: bool = False  # a Go frame stands above, on this thread
     go_made: bool = False  # Go made this thread
     alternate: bool = False  # in a handler of the host's, on the alternate stack
+    handler: int = HANDLER  # bytes that the alternate stack has
     nostack: bool = False  # the host's handlers were installed without SA_ONSTACK
     dies: bool = False  # the case says what it dies of
 
@@ -349,7 +350,7 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                 )
             basis.add(Basis.SILENT)
             needs(C_FRAME, "a C frame")
-            below = using(C_FRAME, "c")
+            below = using(C_FRAME, "c", handler=node.size or HANDLER)
         case Signal() if node.body:
             if node.name not in HANDLED:
                 raise illegal(f"name of a signal that the host handles is one of {', '.join(HANDLED)}")
@@ -363,7 +364,7 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             else:
                 needs(HANDLER, "the host's signal handler")
                 below = dataclasses.replace(
-                    place, frame="c", stack=_OtherStack(HANDLER), used=4 * KIB, held=0, alternate=True
+                    place, frame="c", stack=_OtherStack(place.handler), used=4 * KIB, held=0, alternate=True
                 )
         case Signal():
             if node.name not in SIGNALS:

@@ -11,6 +11,7 @@ import pytest
 
 from golib import (
     GC,
+    AltStack,
     C,
     Case,
     Export,
@@ -647,3 +648,14 @@ def test_a_case_keeps_its_trees_where_none_are_given() -> None:
     case = Case(Go(), C(), bounds="hidden")
     assert case.having(blocked="SIGPROF") == Case(Go(), C(), bounds="hidden", blocked="SIGPROF")
     assert case.having(Go()) == Case(Go(), bounds="hidden")
+
+
+def test_a_handler_has_the_alternate_stack_that_is_there() -> None:
+    """As large as the host made it: the next thing that lies below it is not the handler's to overwrite."""
+    handled = Signal(C(stack=24 * KIB))
+    check(Case(C(handled)))
+    check(Case(C(AltStack(Signal(C(stack=40_000))))))
+    with pytest.raises(IllegalCase, match=r"needs \d+ bytes of stack, 12288 are left"):
+        check(Case(C(AltStack(handled, size=16 * KIB))))
+    with pytest.raises(IllegalCase, match=r"needs \d+ bytes of stack, 28672 are left"):
+        check(Case(C(AltStack(Thread(Signal(C(stack=40_000)))))))  # a new thread has Go's, or its own
