@@ -56,9 +56,17 @@ def show_places(arguments: Sequence[str]) -> int:
     return 0
 
 
+def reproduce(arguments: Sequence[str]) -> int:
+    """``golib reproduce CASE`` makes a C + Go program of a case, and runs it."""
+    from golib import reproduce as reproducing  # loads all that judges, which no other verb needs
+
+    return reproducing.main(arguments)
+
+
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "suite": (suite, "judge a Go: run golib's own tests, with pytest's options and golib's (--go, …)"),
     "places": (show_places, "list the places where golib.everywhere runs a test, and what breaks there"),
+    "reproduce": (reproduce, "make a small C + Go program of a case, run it, and write an issue's text"),
 }
 
 
@@ -72,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"golib {version()}")
         return 0
     if name in ("-h", "--help"):
-        verbs = "".join(f"  {verb:<8}{purpose}\n" for verb, (_, purpose) in VERBS.items())
+        verbs = "".join(f"  {verb:<10}{purpose}\n" for verb, (_, purpose) in VERBS.items())
         print(f"usage: golib VERB …\n       golib --version\n\n{verbs}", end="")
         return 0
     said = f"{name!r} is no verb of golib" if name else "golib needs a verb"

@@ -39,12 +39,17 @@ def golib(folder: Path, *arguments: str, package: Path = ROOT) -> subprocess.Com
     [
         (
             ["sweet"],
-            "'sweet' is no verb of golib; name one of: suite, places (golib --help says what each does)\n",
+            "'sweet' is no verb of golib; name one of: suite, places, reproduce"
+            " (golib --help says what each does)\n",
         ),
-        ([], "golib needs a verb; name one of: suite, places (golib --help says what each does)\n"),
+        (
+            [],
+            "golib needs a verb; name one of: suite, places, reproduce (golib --help says what each does)\n",
+        ),
         (
             ["--go", "1.27"],
-            "'--go' is no verb of golib; name one of: suite, places (golib --help says what each does)\n",
+            "'--go' is no verb of golib; name one of: suite, places, reproduce"
+            " (golib --help says what each does)\n",
         ),
     ],
 )
@@ -61,7 +66,7 @@ def test_help_says_what_each_verb_does(capsys: pytest.CaptureFixture[str]) -> No
     assert commands.main(["--help"]) == 0
     said = capsys.readouterr().out
     for verb, (_, purpose) in commands.VERBS.items():
-        assert f"  {verb:<8}{purpose}\n" in said
+        assert f"  {verb:<10}{purpose}\n" in said
 
 
 @pytest.fixture
