@@ -226,7 +226,8 @@ def _wrong(ran: program.Run) -> str:
 def _shows(wanted: Wanted, toolchain: Toolchain, ran: program.Run) -> str:
     """In which words it shows what it has to; empty where it does not."""
     if wrong := _wrong(ran):
-        return wrong if wanted.checks else ""
+        has = any(issue.affects(toolchain.version) for issue in wanted.issues) or not wanted.issues
+        return wrong if wanted.checks and has else ""
     outcome = _judged(wanted.case, ran)
     if outcome.kind in (Kind.PASSED, Kind.HARNESS):
         return ""
@@ -237,10 +238,16 @@ def _shows(wanted: Wanted, toolchain: Toolchain, ran: program.Run) -> str:
     return outcome.headline if explained or same else ""
 
 
+def _of_another(case: Case, toolchain: Toolchain) -> str:
+    """The known issues of that release by which a program of the case may see something wrong."""
+    has = (one for one in known.shipped() if one.affects(toolchain.version) and one.caused_by(case))
+    return ", ".join(one.id for one in has if _checks(one)) or "a fault without an id"
+
+
 def _otherwise(case: Case, toolchain: Toolchain, ran: program.Run) -> str:
     """What else has ended it; empty where it passed."""
     if wrong := _wrong(ran):
-        return wrong
+        return f"shows {_of_another(case, toolchain)}: {wrong}"
     outcome = _judged(case, ran)
     if outcome.kind is Kind.PASSED:
         return ""
