@@ -240,6 +240,16 @@ class KnownIssue:
     """The proof without its cause, in which it must not show."""
     fixed: str = ""
     """Where and how it was mended."""
+    note: str = ""
+    """What goes wrong in the runtime, in some sentences."""
+
+    @property
+    def releases_text(self) -> tuple[str, ...]:
+        """Its ranges as the list writes them."""
+        return tuple(
+            f"{first} and later" if not last else first if first == last else f"{first} - {last}"
+            for first, last in self.releases
+        )
 
     def affects(self, version: str) -> bool:
         key = version_key(version)
@@ -324,6 +334,7 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
             proof=_case(entry["proof"]),
             controls=tuple(map(_case, entry["controls"])),
             fixed=entry.get("fixed", ""),
+            note=entry.get("note", "").strip(),
         )
         if not issue.caused_by(issue.proof):
             raise ValueError("its proof does not contain its cause")
