@@ -56,9 +56,9 @@ def program(case: Case, checks: Iterable[str] = (), seconds: int = 60) -> Progra
         raise Untranslatable(
             "dies=: a case that says what it dies of needs no reproducer; take it away to see"
         )
-    if not any(isinstance(one.node, calltree.Go | calltree.Export) for one in case.walk()):
-        raise Untranslatable("the case never calls Go, and so shows nothing of it")
     trees = tuple(_plain(tree, changes) for tree in case.trees)
+    if not any(isinstance(one.node, calltree.Go) for tree in trees for one in Case(tree).walk()):
+        raise Untranslatable("the case never calls Go, and so shows nothing of it")
     if case.bounds == "absent":
         changes["bounds='absent' is tried as hidden: pthread_getattr_np gives nothing"] = None
     writer = _Writer(case.having(*trees), frozenset(checks))

@@ -37,7 +37,8 @@ def _case(text: str) -> calltree.Case:
 def test_every_kind_of_node_has_a_printer_or_is_refused_by_name() -> None:
     frames = {"Go", "C", "Python", "Stack", "Thread", "Together", "Export"}
     printed = {kind.__name__ for kind in (*reproducer.GO_LEAVES, *reproducer.C_LEAVES)}
-    assert set(calltree.NODES) == frames | printed | {"Do"}
+    refused = {"Do", "AltStack", "Fault"}
+    assert set(calltree.NODES) == frames | printed | refused
 
 
 def test_every_switch_is_turned_on() -> None:
@@ -48,6 +49,10 @@ def test_every_switch_is_turned_on() -> None:
     ("text", "named"),
     [
         ("Case(Go(Do(name='read')))", "Do(name='read')"),
+        ("Case(Go(Fault(), recover=True))", "Fault()"),
+        ("Case(C(AltStack(Go())))", "AltStack()"),
+        ("Case(Go(C(Signal(C()))))", "Signal(name='SIGUSR2')"),
+        ("Case(Go(Panic()), dies='panic')", "dies="),
         ("Case(Python(call='module:function'))", "Python(call='module:function')"),
         ("Case(Python(Export(name='Sum', args=(1,))))", "Export(name='Sum', args=(1,))"),
     ],
