@@ -53,6 +53,10 @@ def program(case: Case, checks: Iterable[str] = (), seconds: int = 60) -> Progra
     """The program of a legal case.  ``seconds``: it is hung after that many.  Raises Untranslatable."""
     changes: dict[str, None] = {}
     trees = tuple(_plain(tree, changes) for tree in case.trees)
+    if not any(isinstance(one.node, calltree.Go) for one in case.having(*trees).walk()):
+        raise Untranslatable(
+            f"{case!r}: nothing in it calls Go, so that there is nothing of Go's to show; take a case with a Go()"
+        )
     if case.bounds == "absent":
         changes["bounds='absent' is tried as hidden: pthread_getattr_np gives nothing"] = None
     writer = _Writer(case.having(*trees), frozenset(checks))

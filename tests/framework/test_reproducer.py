@@ -47,6 +47,7 @@ def test_every_switch_is_turned_on() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        ("Case(Thread(C()))", "Case(Thread(C()))"),
         ("Case(Go(Do(name='read')))", "Do(name='read')"),
         ("Case(Python(call='module:function'))", "Python(call='module:function')"),
         ("Case(Python(Export(name='Sum', args=(1,))))", "Export(name='Sum', args=(1,))"),
