@@ -8,6 +8,7 @@ runtime still knows which C stack it stands on.
     show/         what people read
     door          golib.open(library).run(case) -> Outcome: what everybody above goes through
     fuzz, reduce  searching, and the smallest case that still does it
+    reproduce     a case as a C + Go program, built, run and judged
     scenario      the fork server of scenarios: tests of the user's that run at a place
     packages      what a user writes: golib.package and golib.everywhere
     options       pytest's side: the options of the plugin and what their values must be

@@ -48,6 +48,7 @@ def test_every_switch_is_turned_on() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        ("Case(Thread(C()))", "Case(Thread(C()))"),
         ("Case(Go(Do(name='read')))", "Do(name='read')"),
         ("Case(Go(Fault(), recover=True))", "Fault()"),
         ("Case(C(AltStack(Go())))", "AltStack()"),
@@ -67,11 +68,24 @@ def test_what_has_no_program_is_refused_in_a_sentence(text: str, named: str) -> 
 def test_it_says_what_it_has_translated_otherwise() -> None:
     made = reproducer.program(_case("Case(Python(Go()), Thread(Go(), kind='python'), bounds='absent')"))
     assert made.changes == (
-        "Python frames are C functions",
+        "Python frames are C functions of 2500 bytes",
         "threads of Python's are native threads",
         "bounds='absent' is tried as hidden: pthread_getattr_np gives nothing",
     )
     assert "pthread_getattr_np" in made.files["main.c"]
+
+
+def test_the_bytes_of_a_python_frame_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without them the callback behind it stands within what was estimated, and the program passes."""
+    case = (
+        "Case(Go(Yield(), recover=True, deferred=(Python(Go(Stack(SchedYield(), region=-1), recover=True,"
+        " deferred=(LockThread(), Block()))), Export(name='GoEmpty'))), bounds='hidden')"
+    )
+    status = commands.main(["reproduce", case, "--go=1.23.4", f"--out={tmp_path}"])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert "neighbour" not in said
+    assert "reproduced on go1.23.4: fatal error: runtime: stack split at bad time" in said
 
 
 def test_nothing_stands_in_it_that_the_case_does_not_need() -> None:
