@@ -242,6 +242,8 @@ class KnownIssue:
     """Where and how it was mended."""
     note: str = ""
     """What goes wrong in the runtime, in some sentences."""
+    trigger: str = ""
+    """What of the host's brings it about, in the words of somebody who does not know Go."""
 
     @property
     def releases_text(self) -> tuple[str, ...]:
@@ -298,7 +300,7 @@ def shipped() -> tuple[KnownIssue, ...]:
 _KEYS = frozenset(
     ("id", "url", "title", "effect", "releases", "platforms", "cause", "rate", "proof", "controls")
 )
-_MAY = frozenset(("note", "fixed", "end", "divergences", "consequences"))
+_MAY = frozenset(("note", "fixed", "end", "divergences", "consequences", "trigger"))
 
 
 def _entry(entry: dict[str, Any]) -> KnownIssue:
@@ -335,6 +337,7 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
             controls=tuple(map(_case, entry["controls"])),
             fixed=entry.get("fixed", ""),
             note=entry.get("note", "").strip(),
+            trigger=entry.get("trigger", ""),
         )
         if not issue.caused_by(issue.proof):
             raise ValueError("its proof does not contain its cause")
