@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from golib.files import buildinfo, images, owners, tars, wheels
-from golib.files.found import Found, Looked, Progress, UnreadableError
+from golib.files.found import Found, Looked, Owner, Progress, UnreadableError
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _KERNEL = ("/proc", "/sys", "/dev")
@@ -34,7 +34,7 @@ def look(what: str, progress: Progress) -> Looked:
                 looked = Looked(what, "image")
                 images.look(path, looked, progress)
                 return looked
-            looked = Looked(what, "folder")
+            looked = Looked(what, "environment" if (path / "pyvenv.cfg").is_file() else "folder")
             os.scandir(path).close()
             _folders([what], looked, progress)
             return looked
@@ -177,7 +177,7 @@ def _own(looked: Looked, packages: list[str]) -> None:
     ]
 
 
-def _by_dpkg(root: str, paths: set[str], names: set[bytes]) -> dict[str, owners.Owner]:
+def _by_dpkg(root: str, paths: set[str], names: set[bytes]) -> dict[str, Owner]:
     """By the lists of the system whose root that is, where it is one."""
     base = root.rstrip("/")
     inside = {path[len(base) + 1 :]: path for path in paths if path.startswith(f"{base}/")}

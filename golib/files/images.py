@@ -263,7 +263,7 @@ def _opened(file: Reader, size: int) -> Any:
     start = file.read(4)
     whole = Behind(start, file)
     if start[:2] == GZIP:
-        return Metered(gzip.GzipFile(fileobj=_Whole(whole)), wheels.budget(size))  # type: ignore[arg-type]
+        return Metered(gzip.GzipFile(fileobj=_Whole(whole)), wheels.budget(size))
     if start[:4] == ZSTD:
         return Metered(_zstd(_Whole(whole)), wheels.budget(size))
     return whole

@@ -110,7 +110,8 @@ def _recorded(data: bytes) -> Iterator[str]:
 
 
 def _versions(data: bytes) -> dict[str, str]:
-    found, package = {}, ""
+    found: dict[str, str] = {}
+    package = ""
     for line in data.decode("utf-8", "replace").splitlines():
         if line.startswith("Package: "):
             package = line[9:].strip()

@@ -70,8 +70,7 @@ def _affects(issue: KnownIssue, release: str) -> bool:
 
 def _fixes(release: str, issue: KnownIssue) -> Affected:
     here = version_key(release)
-    fixed = [one for one in _releases() if not _affects(issue, one)]
-    later = [one for one in fixed if version_key(one) > here]
+    later = [one for one in _fixed_in(issue) if version_key(one) > here]
     newest = version_key(LAST[-1])[:2]
     return Affected(
         issue,
@@ -81,10 +80,16 @@ def _fixes(release: str, issue: KnownIssue) -> Affected:
     )
 
 
-def _releases() -> list[str]:
-    """All that were made, oldest first."""
+def _fixed_in(issue: KnownIssue) -> list[str]:
+    """The releases that do not have it, oldest first.  One of whose line a later one has it is none of them."""
     found = []
     for last in LAST:
         major, minor, _, patch = version_key(last)
-        found += [f"{major}.{minor}.{number}" for number in range(patch + 1)]
+        line: list[str] = []
+        for number in range(patch, -1, -1):
+            release = f"{major}.{minor}.{number}"
+            if _affects(issue, release):
+                break
+            line.insert(0, release)
+        found += line
     return found

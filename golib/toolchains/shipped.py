@@ -78,8 +78,7 @@ def read(path: Path) -> Shipped:
         raise ShippedError(f"{path} has no Go in it (no .go.buildinfo); name the library that Go built")
     if found.machine != MACHINE:
         raise ShippedError(
-            f"{path} is for {found.machine}, and golib runs on {MACHINE}; name the library for"
-            " this machine"
+            f"{path} is for {found.machine}, and golib runs on {MACHINE}; name the library for this machine"
         )
     return found
 
