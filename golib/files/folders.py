@@ -1,7 +1,8 @@
-"""A place that was named -> the Go that is in it: a folder and those below it, a file, a wheel, an image, or the
-environment of the running Python.
+"""A place that was named -> the Go that is in it: a folder and those below it, a file, a wheel, an image,
+or the environment of the running Python.
 
-No link is followed below what was named, so that nothing outside of it is touched; no pipe or device is opened.
+No link is followed below what was named, so that nothing outside of it is touched; no pipe or device is
+opened.
 """
 
 from __future__ import annotations
@@ -95,17 +96,16 @@ def _file(path: Path, what: str, progress: Progress) -> Looked:
         images.look(path, looked, progress)
         return looked
     raise UnreadableError(
-        f"{what} is no library or program (ELF, Mach-O, PE), no wheel and no image; name one of these or a folder"
+        f"{what} is no library or program (ELF, Mach-O, PE), no wheel and no image; name one of these, or a"
+        " folder"
     )
 
 
 def _folders(tops: list[str], looked: Looked, progress: Progress) -> None:
     packages: list[str] = []
     read = os.read
-    count = 0
-    for entry in _entries(tops, looked, packages):
+    for count, entry in enumerate(_entries(tops, looked, packages), 1):
         path = entry.path
-        count += 1
         if count % _EACH == 0:
             progress(f"{looked.path}: {count:,} files")
         try:
@@ -152,8 +152,8 @@ def _entries(tops: list[str], looked: Looked, packages: list[str]) -> Iterator[o
 
 
 def _own(looked: Looked, packages: list[str]) -> None:
-    """Says of what was found which package it is from, by the lists beside and above it.  For a single file those
-    of the folders above, for a system's those of dpkg."""
+    """Says of what was found which package it is from: by the lists of the folder that was looked through,
+    by those of the folders above for a single file, and by dpkg's."""
     mine = {os.path.abspath(one.path) for one in looked.found if not one.inside}
     if not mine:
         return

@@ -119,7 +119,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, left: list[int]) ->
 
 def _owner(archive: zipfile.ZipFile) -> Owner | None:
     """By the folder .dist-info, of which a wheel has one."""
-    folders = sorted({name for name in _informations(archive)})
+    folders = sorted(set(_informations(archive)))
     if len(folders) != 1:
         return None
     try:

@@ -12,8 +12,8 @@ from golib.judge.known import EFFECTS, KnownIssue
 from golib.toolchains.toolchain import OLDEST, version_key
 
 LAST = ("1.21.13", "1.22.12", "1.23.12", "1.24.13", "1.25.14", "1.26.11", "1.27.4")
-"""The last release of each minor line, when the list was made.  Those of the last two lines may have got newer
-ones since, the others are over (https://go.dev/doc/devel/release#policy)."""
+"""The last release of each minor line, when the list was made.  The last two lines may have got newer ones
+since, the others are over (https://go.dev/doc/devel/release#policy)."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _fixes(release: str, issue: KnownIssue) -> Affected:
 
 
 def _fixed_in(issue: KnownIssue) -> list[str]:
-    """The releases that do not have it, oldest first.  One of whose line a later one has it is none of them."""
+    """The releases that do not have it, oldest first; none of which a later one of its line has it."""
     found = []
     for last in LAST:
         major, minor, _, patch = version_key(last)
