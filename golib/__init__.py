@@ -2,12 +2,16 @@
 runtime still knows which C stack it stands on.
 
     case/         what happens on the stacks, as data: nodes and world, what is legal, the script
+    files/        what files say of the Go that linked them: folders, wheels, images; nothing is loaded
     toolchains/   --go SPEC -> which Go -> the library that it builds, and where its fields are
     run/          one case in one child: fork servers, thunks, the trace in shared memory
     judge/        trace against script, how the child ended, which known issue explains it
     show/         what people read
     door          golib.open(library).run(case) -> Outcome: what everybody above goes through
     fuzz, reduce  searching, and the smallest case that still does it
+    reproduce     a case as a C + Go program, built, run and judged
+    measure       what calls of a library as shipped cost, and where they die
+    audit         golib audit: files and what is known of their Go, put together
     scenario      the fork server of scenarios: tests of the user's that run at a place
     packages      what a user writes: golib.package and golib.everywhere
     options       pytest's side: the options of the plugin and what their values must be

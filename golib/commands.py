@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from golib.case import places
-from golib.options import joined
 
 USAGE = 2
 """Exit status where the command line makes no sense."""
@@ -27,6 +26,8 @@ def suite(arguments: Sequence[str]) -> NoReturn:
     ini file, nor a conftest.py, nor a module.  What pytest keeps between runs goes to that folder, as it
     always does.
     """
+    from golib.options import joined  # which loads pytest
+
     folder = suite_folder()
     cache = Path.cwd() / ".pytest_cache"
     ours = [
@@ -85,16 +86,31 @@ def show_footprint(arguments: Sequence[str]) -> int:
         print(f"{gone.version} is not available: {gone.why}", file=sys.stderr)
     print("\n".join(footprint.table(found)))
     bad = footprint.wrong(found)
-    print(
-        *(f"not let by anything that is written: {line}" for line in bad), sep="\n", end="\n" if bad else ""
-    )
+    for line in bad:
+        print(f"nothing that is written lets Go do this: {line}")
     return 1 if bad else 0
+
+
+def reproduce(arguments: Sequence[str]) -> int:
+    """``golib reproduce CASE`` makes a C + Go program of a case, and runs it."""
+    from golib import reproduce as reproducing  # loads all that judges, which no other verb needs
+
+    return reproducing.main(arguments)
+
+
+def audit(arguments: Sequence[str]) -> int:
+    """``golib audit [PATH…]`` says which Go built the shared libraries there, and what is known of it."""
+    from golib import audit as auditing
+
+    return auditing.main(arguments, version())
 
 
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "suite": (suite, "judge a Go: run golib's own tests, with pytest's options and golib's (--go, …)"),
     "footprint": (show_footprint, "show what loading Go does to your process, release by release (--go, …)"),
     "places": (show_places, "list the places where golib.everywhere runs a test, and what breaks there"),
+    "reproduce": (reproduce, "make a small C + Go program of a case, run it, and write an issue's text"),
+    "audit": (audit, "say which Go built the libraries of an environment, and which known issues they have"),
 }
 
 

@@ -732,7 +732,8 @@ class Check:
                 pytest.xfail(", ".join(verdict.issues))
         run = self._bridge.context
         again = _again(run, chosen, *self._again)
-        text = report.failure(outcome, verdict, run.name(chosen), again)
+        reproduce = _reproduce(run, chosen, outcome.case)
+        text = report.failure(outcome, verdict, run.name(chosen), again, reproduce)
         pytest.fail(f"{often}\n\n{text}" if often else text, pytrace=False)
 
     def _rerun(self, case: Case) -> Outcome:
@@ -775,6 +776,15 @@ def _again(run: Run, chosen: Judged, *arguments: str) -> str:
     return shlex.join(command)
 
 
+def _reproduce(run: Run, chosen: Judged, case: Case) -> str:
+    """The command line that makes a C + Go program of the case; nothing where there is none: a scenario is
+    Python, and the command knows neither overlays nor build flags."""
+    options = run.options
+    if not isinstance(chosen, Toolchain) or case.calls() or options.overlay or options.flags:
+        return ""
+    return shlex.join(["golib", "reproduce", f"{case!r}", f"--go={chosen.spec or chosen.version}"])
+
+
 class Fuzz:
     """Searches one shard for the case that breaks Go."""
 
@@ -815,7 +825,13 @@ class Fuzz:
                 )
                 parts.append(
                     f"{finding.count} of {search.ran} cases came to this; {rate}\n"
-                    + report.failure(finding.outcome, verdict, name, again)
+                    + report.failure(
+                        finding.outcome,
+                        verdict,
+                        name,
+                        again,
+                        _reproduce(run, bridge.toolchain, finding.outcome.case),
+                    )
                 )
                 self._node.stash.setdefault(OUTCOMES, []).append((finding.outcome, verdict))
             pytest.fail("\n\n".join(parts), pytrace=False)

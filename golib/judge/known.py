@@ -240,6 +240,18 @@ class KnownIssue:
     """The proof without its cause, in which it must not show."""
     fixed: str = ""
     """Where and how it was mended."""
+    note: str = ""
+    """What goes wrong in the runtime, in some sentences."""
+    trigger: str = ""
+    """What of the host's brings it about, in the words of somebody who does not know Go."""
+
+    @property
+    def releases_text(self) -> tuple[str, ...]:
+        """Its ranges as the list writes them."""
+        return tuple(
+            f"{first} and later" if not last else first if first == last else f"{first} - {last}"
+            for first, last in self.releases
+        )
 
     def affects(self, version: str) -> bool:
         key = version_key(version)
@@ -288,7 +300,7 @@ def shipped() -> tuple[KnownIssue, ...]:
 _KEYS = frozenset(
     ("id", "url", "title", "effect", "releases", "platforms", "cause", "rate", "proof", "controls")
 )
-_MAY = frozenset(("note", "fixed", "end", "divergences", "consequences"))
+_MAY = frozenset(("note", "fixed", "end", "divergences", "consequences", "trigger"))
 
 
 def _entry(entry: dict[str, Any]) -> KnownIssue:
@@ -324,6 +336,8 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
             proof=_case(entry["proof"]),
             controls=tuple(map(_case, entry["controls"])),
             fixed=entry.get("fixed", ""),
+            note=entry.get("note", "").strip(),
+            trigger=entry.get("trigger", ""),
         )
         if not issue.caused_by(issue.proof):
             raise ValueError("its proof does not contain its cause")

@@ -21,7 +21,7 @@ from enum import Enum
 from golib.case.calltree import Case
 from golib.judge import model
 from golib.judge.model import Divergence
-from golib.run.trace import HARNESS_STATUS, OUT_OF_TIME, Ended, Event
+from golib.run.trace import HARNESS_STATUS, OUT_OF_TIME, Ended, Event, Record
 
 
 class Kind(Enum):
@@ -147,6 +147,18 @@ def _outcome(
     if kind is Kind.PASSED and found:
         kind, headline, signature = Kind.DIVERGENCE, str(found[0]), signature_of(found[0])
     return Outcome(case, kind, headline, signature, found, events, status, stderr, ran, samples=samples)
+
+
+def judge_program(case: Case, status: int, stderr: str, *, timed_out: bool, complete: bool) -> Outcome:
+    """How a program ended that was made from the case (``golib.show.reproducer``): it has no trace, only its
+    wait status and its words.  Of one whose time had run out, stderr has the stacks that Go printed, and each
+    is read as one of a hung child's."""
+    if timed_out:
+        stacks = "\n\n".join(f"{HUNG_THREAD}{stack}" for stack in stderr.split("\n\n"))
+        stderr = f"{OUT_OF_TIME}{SAMPLE}\n{stacks}"
+    ended = Ended(status, stderr, timed_out, Record((), int(complete), ""))
+    kind, headline = _end(ended, complete)
+    return _outcome(case, kind, headline, (), (), status, stderr, case)
 
 
 def judge_row(cases: Sequence[Case], ended: Ended, stack_guard: int | None = None) -> list[Outcome]:

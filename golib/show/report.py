@@ -30,8 +30,9 @@ STDERR_LINES = 40
 SCHEMA = 1
 
 
-def failure(outcome: Outcome, verdict: Verdict, toolchain: str, again: str) -> str:
-    """A failure, from what it is to how to run it again.  ``again``: a command line."""
+def failure(outcome: Outcome, verdict: Verdict, toolchain: str, again: str, reproduce: str = "") -> str:
+    """A failure, from what it is to how to run it again.  ``again``: a command line; ``reproduce``: the one
+    that makes a C + Go program of it, where there can be one."""
     decisive = outcome.divergences[verdict.decisive] if outcome.divergences else None
     offending = decisive.index if decisive and outcome.kind is Kind.DIVERGENCE else None
     parts = [f"{toolchain}: {headline(outcome, verdict)}", f"ended: {outcome.ended}"]
@@ -49,6 +50,7 @@ def failure(outcome: Outcome, verdict: Verdict, toolchain: str, again: str) -> s
         parts += ["", "the end of stderr:" if left_out > 0 else "stderr:"]
         parts += [f"    {line}" for line in lines[-STDERR_LINES:]]
     parts += ["", f"run it again: {again}"]
+    parts += [f"as a C + Go program: {reproduce}"] if reproduce else []
     return "\n".join(parts)
 
 

@@ -1,41 +1,20 @@
-"""File, folder or installed distribution -> the Go shared libraries in it, by their content.
-
-Go leaves a section .go.buildinfo in all that it links (debug/buildinfo); since 1.18 it begins with the
-version in plain text.
-"""
+"""File, folder or installed distribution -> the Go shared libraries in it, by their content
+(golib.files.buildinfo)."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
-from elftools.construct import ConstructError
-from elftools.elf.elffile import ELFFile
+from golib.files import buildinfo
 
-MAGIC = b"\xff Go buildinf:"
-_ALIGNED = 16  # bytes, in the process's addresses
-_HEADER = 32  # bytes; behind them stands the version, where the flag says so
-_INLINE = 2
-_RELEASE = re.compile(r"go(\d+\.\d+(?:\.\d+|(?:rc|beta)\d+)?)")
-UNKNOWN = "unknown"
-"""The version of a library by a Go before 1.18, which keeps it elsewhere."""
-
-MACHINE = "EM_X86_64"
+MACHINE = "x86-64"
 """What golib drives."""
-_MACHINES = {
-    "EM_X86_64": "x86-64",
-    "EM_AARCH64": "arm64",
-    "EM_386": "386",
-    "EM_ARM": "arm",
-    "EM_S390": "s390x",
-    "EM_PPC64": "ppc64le",
-    "EM_RISCV": "riscv64",
-}
+_CALLED = {"amd64": MACHINE}
+"""Machines that people call by another name than Go does."""
 
 
 class ShippedError(ValueError):
@@ -48,7 +27,7 @@ class Shipped:
 
     path: Path
     version: str
-    """The Go that built it, as it says: ``go1.22.5``, or ``UNKNOWN``."""
+    """The Go that built it, as it says: ``go1.22.5``, or ``unknown``."""
     machine: str
     """As people call it: ``x86-64``."""
     distribution: str = ""
@@ -64,8 +43,7 @@ class Shipped:
     @property
     def release(self) -> str:
         """The Go release that built it, without what follows its number; empty where that is not known."""
-        found = _RELEASE.match(self.version)
-        return found[1] if found else ""
+        return buildinfo.release(self.version)
 
     def __str__(self) -> str:
         of = f"{self.distribution}: " if self.distribution else ""
@@ -98,10 +76,9 @@ def read(path: Path) -> Shipped:
         raise ShippedError(f"{path} is no shared library for Linux (ELF); name one")
     if found.version == "":
         raise ShippedError(f"{path} has no Go in it (no .go.buildinfo); name the library that Go built")
-    if found.machine != _MACHINES[MACHINE]:
+    if found.machine != MACHINE:
         raise ShippedError(
-            f"{path} is for {found.machine}, and golib runs on {_MACHINES[MACHINE]}; name the library for"
-            " this machine"
+            f"{path} is for {found.machine}, and golib runs on {MACHINE}; name the library for this machine"
         )
     return found
 
@@ -132,9 +109,9 @@ def _those(files: Iterable[Path], where: str) -> list[Shipped]:
             continue  # not ours to read, as a rule: what it is for says somebody else
         if one is not None and one.version:
             found.append(one)
-    ours = [one for one in found if one.machine == _MACHINES[MACHINE]]
+    ours = [one for one in found if one.machine == MACHINE]
     if not ours:
-        rest = f" for {_MACHINES[MACHINE]}, but for {found[0].machine}" if found else ""
+        rest = f" for {MACHINE}, but for {found[0].machine}" if found else ""
         raise ShippedError(f"{where} has no shared library with Go in it{rest}; name another")
     return ours
 
@@ -142,44 +119,13 @@ def _those(files: Iterable[Path], where: str) -> list[Shipped]:
 def _read(path: Path) -> Shipped | None:
     """None for what is no shared library; one without Go has no version.  Raises OSError."""
     with path.open("rb") as file:
-        try:
-            elf = ELFFile(file)
-            # A program has an interpreter, and a library that can be run has, too: neither is for dlopen.
-            if elf["e_type"] != "ET_DYN" or any(elf.iter_segments("PT_INTERP")):
-                return None
-            machine = str(elf["e_machine"])
-            return Shipped(path.resolve(), _version(elf), _MACHINES.get(machine, machine))
-        except (ELFError, ConstructError, UnicodeDecodeError):
+        source = buildinfo.of_file(file.fileno())
+        if not buildinfo.is_elf_library(source):
             return None
-
-
-def _version(elf: ELFFile) -> str:
-    """Of the Go that linked it; nothing where none did."""
-    section = elf.get_section_by_name(".go.buildinfo")
-    if section is not None:
-        return _inline(section.data(), 0)
-    for segment in elf.iter_segments("PT_LOAD"):  # without section headers
-        if segment["p_flags"] & 2:  # PF_W
-            data, begin = segment.data(), segment["p_vaddr"]
-            at = data.find(MAGIC)
-            while at != -1:
-                if (begin + at) % _ALIGNED == 0:
-                    return _inline(data, at)
-                at = data.find(MAGIC, at + 1)
-    return ""
-
-
-def _inline(data: bytes, at: int) -> str:
-    header = data[at : at + _HEADER]
-    if not header.startswith(MAGIC):
-        return ""
-    if len(header) < _HEADER or not header[15] & _INLINE:
-        return UNKNOWN
-    length, shift, at = 0, 0, at + _HEADER
-    while at < len(data):  # a varint of encoding/binary
-        byte, at = data[at], at + 1
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            break
-    return data[at : at + length].decode() or UNKNOWN
+        try:
+            found = buildinfo.read(source)
+        except buildinfo.TooLargeError:
+            found = None
+    if found is None:
+        return Shipped(path.resolve(), "", "")
+    return Shipped(path.resolve(), found.version, _CALLED.get(found.machine, found.machine))

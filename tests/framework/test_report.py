@@ -137,6 +137,8 @@ def test_the_decisive_divergence_leads_also_behind_a_known_one(passed: Outcome) 
     assert "seed: when it returns, the outer callback has its old stack bounds restored" in text
     assert text.endswith("\nrun it again: pytest x")
     assert "stderr" not in text
+    text = failure(outcome, verdict, "go1.26.8", "pytest x", "golib reproduce y")
+    assert text.endswith("\nrun it again: pytest x\nas a C + Go program: golib reproduce y")
 
 
 def test_what_differs_at_one_crossing_by_one_rule_is_one_line(passed: Outcome) -> None:
