@@ -34,15 +34,16 @@ MAX_NODES = 24
 """In a case: the runtime's state depends on the stack's last few frames, and small cases are quick."""
 
 DEPTHS = (0, 16, 512, 1 * KIB, 8 * KIB, 31 * KIB, 32 * KIB, 33 * KIB, 40_000, 100_000)
-TIMES = (1, 1, 1, 1, 2, 3, 20)
+OFTEN = (2, 3, 20)
+"""Rounds of a C frame that runs its body more than once, as three of seven do."""
 STACKS = (0, 1024 * KIB, 256 * KIB, 128 * KIB, 64 * KIB, 16 * 1024 * KIB)
 TREES = (1, 1, 2, 3)
 BODY = (1, 1, 1, 2, 2, 0, 3)
 DEFERRED = (0, 1, 1, 2)
 
 _VARIOUS = "callGoWithVariousStackAndGoFrame"
-_KEPT = 4096
-"""Places whose kinds and forms are kept; in 3,000 cases there are some 1,500."""
+_KEPT = 1 << 14
+"""Places whose kinds and forms are kept."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Slot:
     only: str = ""
     """The kind that each must be, where only one will do."""
 
+    def without(self, region: int) -> Slot:
+        """The same where that foreign stack is in use."""
+        free = tuple(number for number in self.place.regions if number != region)
+        return dataclasses.replace(self, place=dataclasses.replace(self.place, regions=free))
+
 
 @dataclass(frozen=True)
 class Form:
@@ -83,6 +89,8 @@ class Form:
     """The properties, and what each may be."""
     body: tuple[Slot, ...] = ()
     deferred: tuple[Slot, ...] = ()
+    takes: bool = False
+    """Whether its ``region`` is no longer free in its body."""
     least: int = 1
     """Nodes that it has at least, with itself."""
 
@@ -127,25 +135,17 @@ def forms(kind: str, place: Place) -> tuple[Form, ...]:
         case "Go":
             return _guarded("Go", (), place, place.exits)
         case "C":
-            times = (1,) if place.repeated else TIMES
-            return tuple(
-                Form(
-                    *("C", (("stack", DEPTHS), ("times", (rounds,)))),
-                    body=(Slot(place.below("c", repeated=place.repeated or rounds > 1)),),
-                )
-                for rounds in times
-            )
+            once = Form("C", (("stack", DEPTHS), ("times", (1,))), (Slot(place.below("c")),))
+            if place.repeated:
+                return (once,)
+            often = Form("C", (("stack", DEPTHS), ("times", OFTEN)), (Slot(place.below("c", repeated=True)),))
+            return (once,) * 4 + (often,) * 3
         case "Python":
             # Panics and exits that cross Python are for a thread that does nothing else afterwards.
             return (Form("Python", body=(Slot(place.below("python", recovers=False, exits=False)),)),)
         case "Stack":
-            return tuple(
-                Form(
-                    *("Stack", (("region", (region,)),)),
-                    body=(Slot(place.below("c", regions=_without(place.regions, region))),),
-                )
-                for region in sorted(place.regions, key=abs)
-            )
+            regions = tuple(sorted(place.regions, key=abs))
+            return (Form("Stack", (("region", regions),), (Slot(place.below("c")),), takes=True),)
         case "Thread":
             return _threads(place)
         case "Together":
@@ -158,10 +158,6 @@ def forms(kind: str, place: Place) -> tuple[Form, ...]:
     return (Form(kind, tuple((f.name, drawn) for f in fields if (drawn := f.metadata.get("drawn")))),)
 
 
-def _without(regions: tuple[int, ...], region: int) -> tuple[int, ...]:
-    return tuple(number for number in regions if number != region)
-
-
 def _guarded(
     kind: str, values: tuple[tuple[str, tuple[Any, ...]], ...], place: Place, exits: bool
 ) -> tuple[Form, ...]:
@@ -170,11 +166,12 @@ def _guarded(
     below = place.below("go", exits=False, depth=min(place.depth + 3, MAX_DEPTH))
     deferred = (Slot(below, DEFERRED),)
 
-    def form(recover: bool, deferred: tuple[Slot, ...] = ()) -> Form:
-        body = place.below("go", recovers=place.recovers or recover, exits=exits)
-        return Form(kind, (*values, ("recover", (recover,))), (Slot(body),), deferred)
-
-    return (*[form(False)] * 7, form(False, deferred), *[form(True, deferred)] * 8)
+    bare = (Slot(place.below("go", exits=exits)),)
+    recovering = (Slot(place.below("go", recovers=True, exits=exits)),)
+    plain = Form(kind, (*values, ("recover", (False,))), bare)
+    defers = dataclasses.replace(plain, deferred=deferred)
+    recovers = Form(kind, (*values, ("recover", (True,))), recovering, deferred)
+    return (*[plain] * 7, defers, *[recovers] * 8)
 
 
 def _threads(place: Place) -> tuple[Form, ...]:
@@ -272,13 +269,14 @@ class _Grower:
     def _node(self, kind: str, place: Place) -> Node:
         """A node that has been counted already."""
         possible = forms(kind, place)
-        if any(form.least - 1 > self._left for form in possible):
+        if self._left < 3 and any(form.least - 1 > self._left for form in possible):
             possible = tuple(form for form in possible if form.least - 1 <= self._left)
         form = self._choose(possible)
         keywords = {name: self._choose(values) for name, values in form.values}
         # The nodes that it must have: those of a slot of one kind are there before what is below the first.
         self._left -= sum(slot.counts[0] for slot in form.body if slot.only)
-        body = [node for slot in form.body for node in self.slot(slot)]
+        slots = [slot.without(keywords["region"]) for slot in form.body] if form.takes else form.body
+        body = [node for slot in slots for node in self.slot(slot)]
         if form.deferred:
             keywords["deferred"] = tuple(node for slot in form.deferred for node in self.slot(slot))
         return calltree.NODES[kind](*body, **keywords)

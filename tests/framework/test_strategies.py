@@ -79,6 +79,10 @@ def test_cases_have_as_many_nodes_as_they_may_and_no_more():
     assert max(case.size() for case in drawn()) == grammar.MAX_NODES
 
 
+def test_no_case_is_drawn_twice():
+    assert len(set(drawn())) == len(drawn()) == 3_000
+
+
 def test_every_kind_of_node_is_drawn():
     seen = Counter(type(placed.node).__name__ for case in drawn() for placed in case.walk())
     assert set(seen) == {name for name, of in calltree.NODES.items() if of.weight}
