@@ -6,7 +6,7 @@ A frame below a Go frame is one cgocall; below C, Python, Stack or Thread it is 
 
 A node's class says all that there is to say of its kind, in one place: where it may stand, what its
 properties may be, its function in the bridge, how often it is drawn, and by what it is seen that it did
-its work.  Legality, script, thunks, strategies and model are loops over these.  A new Go leaf is its class
+its work.  Legality, script, thunks, grammar and model are loops over these.  A new Go leaf is its class
 here and its function in bridge/leaves.go, a new C leaf its class and a function ``golib_leaf_NAME``; a new
 keyword of the world is a field of ``Case``.
 

@@ -47,7 +47,7 @@ FLOORS = (
 FORKED = ("run", "case.calltree", "case.legality", "case.script", "case.prototype", "case.__init__")
 """What a fork server loads, and a forked child after it: small, no third party, and nothing of the rest."""
 
-PURE = ("case.calltree", "case.legality", "case.prototype", "case.script", "judge.model")
+PURE = ("case.calltree", "case.grammar", "case.legality", "case.prototype", "case.script", "judge.model")
 """No process, no clock, no Go: the same answer for the same arguments."""
 NO_PROCESS = ("case", "judge", "show", "reduce")
 """May read files and decode a wait status, but starts and watches nothing."""
@@ -71,7 +71,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "ctypes": ("run",),
     "elftools": ("toolchains",),
     "filelock": ("toolchains", "fuzz"),
-    "hypothesis": ("case.strategies", "fuzz"),
+    "hypothesis": ("case.strategies",),
 }
 """Who may import it: a folder, or a module."""
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 import golib
 from golib import fuzz
-from golib.case import calltree, legality, strategies
+from golib.case import calltree, grammar, legality, strategies
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.door import flavour
 from golib.judge import model
@@ -70,13 +70,17 @@ def legal_pairs() -> set[tuple[str, str]]:
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_case_is_legal_small_and_survives_print_and_json(case):
     legality.check(case)
-    assert case.size() <= strategies.MAX_NODES
+    assert case.size() <= grammar.MAX_NODES
     assert calltree.parse(repr(case)) == case
     assert Case.from_json(case.to_json()) == case
 
 
 def test_cases_have_as_many_nodes_as_they_may_and_no_more():
-    assert max(case.size() for case in drawn()) == strategies.MAX_NODES
+    assert max(case.size() for case in drawn()) == grammar.MAX_NODES
+
+
+def test_no_case_is_drawn_twice():
+    assert len(set(drawn())) == len(drawn()) == 3_000
 
 
 def test_every_kind_of_node_is_drawn():
