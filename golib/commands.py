@@ -56,9 +56,25 @@ def show_places(arguments: Sequence[str]) -> int:
     return 0
 
 
+def validate(arguments: Sequence[str]) -> int:
+    """``golib validate [SPEC…]`` judges Go releases, and gives a verdict for each."""
+    from golib import validate
+
+    return validate.main(arguments, suite_folder(), version())
+
+
+def show_history(arguments: Sequence[str]) -> int:
+    """``golib history`` says since which release each known issue shows, and until which."""
+    from golib import validate
+
+    return validate.show_history(arguments)
+
+
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "suite": (suite, "judge a Go: run golib's own tests, with pytest's options and golib's (--go, …)"),
     "places": (show_places, "list the places where golib.everywhere runs a test, and what breaks there"),
+    "validate": (validate, "judge Go releases: a verdict for each, kept, as JSON and as a page"),
+    "history": (show_history, "say since which Go release each known issue shows, and until which"),
 }
 
 
@@ -72,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"golib {version()}")
         return 0
     if name in ("-h", "--help"):
-        verbs = "".join(f"  {verb:<8}{purpose}\n" for verb, (_, purpose) in VERBS.items())
+        verbs = "".join(f"  {verb:<10}{purpose}\n" for verb, (_, purpose) in VERBS.items())
         print(f"usage: golib VERB …\n       golib --version\n\n{verbs}", end="")
         return 0
     said = f"{name!r} is no verb of golib" if name else "golib needs a verb"

@@ -39,12 +39,15 @@ def golib(folder: Path, *arguments: str, package: Path = ROOT) -> subprocess.Com
     [
         (
             ["sweet"],
-            "'sweet' is no verb of golib; name one of: suite, places (golib --help says what each does)\n",
+            "'sweet' is no verb of golib; name one of: suite, places, validate, history (golib --help says what each does)\n",
         ),
-        ([], "golib needs a verb; name one of: suite, places (golib --help says what each does)\n"),
+        (
+            [],
+            "golib needs a verb; name one of: suite, places, validate, history (golib --help says what each does)\n",
+        ),
         (
             ["--go", "1.27"],
-            "'--go' is no verb of golib; name one of: suite, places (golib --help says what each does)\n",
+            "'--go' is no verb of golib; name one of: suite, places, validate, history (golib --help says what each does)\n",
         ),
     ],
 )
