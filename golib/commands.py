@@ -105,12 +105,28 @@ def audit(arguments: Sequence[str]) -> int:
     return auditing.main(arguments, version())
 
 
+def validate(arguments: Sequence[str]) -> int:
+    """``golib validate [SPEC…]`` judges Go releases, and gives a verdict for each."""
+    from golib import validate
+
+    return validate.main(arguments, suite_folder(), version())
+
+
+def show_history(arguments: Sequence[str]) -> int:
+    """``golib history`` says since which release each known issue shows, and until which."""
+    from golib import validate
+
+    return validate.show_history(arguments)
+
+
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "suite": (suite, "judge a Go: run golib's own tests, with pytest's options and golib's (--go, …)"),
     "footprint": (show_footprint, "show what loading Go does to your process, release by release (--go, …)"),
     "places": (show_places, "list the places where golib.everywhere runs a test, and what breaks there"),
     "reproduce": (reproduce, "make a small C + Go program of a case, run it, and write an issue's text"),
     "audit": (audit, "say which Go built the libraries of an environment, and which known issues they have"),
+    "validate": (validate, "judge Go releases: a verdict for each, kept, as JSON and as a page"),
+    "history": (show_history, "say since which Go release each known issue shows, and until which"),
 }
 
 

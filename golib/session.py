@@ -54,6 +54,7 @@ FUZZED = pytest.StashKey[dict[str, Any]]()
 SEEN = pytest.StashKey[str]()
 OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
 GONE = pytest.StashKey[list[str]]()
+PROVEN = pytest.StashKey[dict[str, Any]]()
 UNREADABLE = pytest.StashKey[list[str]]()
 
 
@@ -471,6 +472,9 @@ class Session:
         data["fuzz"] = item.stash.get(FUZZED, None)
         data["unreadable"] = item.stash.get(UNREADABLE, [])
         data["gone"] = item.stash.get(GONE, [])
+        data["proof"] = item.stash.get(PROVEN, None)
+        # What a failure shows: the case, its trace, Go's words, the command that runs it again.
+        data["text"] = made.longreprtext if made.failed else ""
         if isinstance(item, Replay):
             data["replayed"] = report.replayed(*outcomes[0]) if outcomes else []
         made.golib = data  # type: ignore[attr-defined]
@@ -696,6 +700,19 @@ class Check:
         summary and results say so, and the test goes on."""
         self._node.stash.setdefault(GONE, []).append(issue)
 
+    def proven(self, issue: KnownIssue, outcomes: Sequence[Outcome]) -> None:
+        """Notes how many runs of a known issue's proof showed it, and how many of these other faults of the
+        list explain all by themselves; the results say so."""
+        shown = [outcome for outcome in outcomes if issue.shown_by(outcome)]
+        rest = [other for other in known.shipped() if other.id != issue.id]
+        others = [one for one in shown if known.verdict(one, self._bridge.version, rest).status == "known"]
+        self._node.stash[PROVEN] = {
+            "issue": issue.id,
+            "runs": len(outcomes),
+            "shown": len(shown),
+            "others": len(others),
+        }
+
     def ran(self, case: Case, timeout: float | None = None, trace_file: str = "") -> Outcome:
         """Runs a case; it is judged by ``judge``."""
         try:
@@ -878,7 +895,7 @@ class _Controller:
         self._unreadable |= dict.fromkeys(data.pop("unreadable"))
         if data["fuzz"]:
             self._searched[data["toolchain"]][name] = data["fuzz"]
-        for rare in ("fuzz", "gone", "raised"):
+        for rare in ("fuzz", "gone", "raised", "proof", "text"):
             if not data[rare]:
                 del data[rare]
         self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})

@@ -198,7 +198,7 @@ def build(
     package = package.resolve()
     packages.check_folder(package)
     replacements = _replacements(toolchain, flavour, overlay)
-    cache = _cache()
+    cache = cache_folder()
     entry = cache / "libraries" / _entry_name(toolchain, flavour, flags, ldflags, replacements, package)
     try:
         entry.mkdir(parents=True, exist_ok=True)
@@ -287,7 +287,8 @@ def _sanitizer(library: Path) -> str:
     return answer.stdout.strip() or wanted[0]
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where golib keeps what it made: GOLIB_CACHE, else the user's cache folder for golib."""
     override = os.environ.get("GOLIB_CACHE")
     return Path(override).expanduser().absolute() if override else platformdirs.user_cache_path("golib")
 

@@ -66,7 +66,7 @@ def driver() -> Path:
     key = hashlib.sha256(repr((compiler, _FLAGS)).encode())
     for source in (*SOURCES, *headers):
         key.update(source.read_bytes())
-    entry = build._cache() / "outside" / key.hexdigest()[:16]
+    entry = build.cache_folder() / "outside" / key.hexdigest()[:16]
     product = entry / "libgolib-outside.so"
     if any(separator in str(product) for separator in _SEPARATORS):
         raise BuildError(

@@ -54,6 +54,16 @@ class SpecError(Exception):
     """A toolchain cannot be had: one sentence naming the value, the rule and the remedy."""
 
 
+class CannotBeHadError(SpecError):
+    """One release that was named cannot be had."""
+
+    def __init__(self, sentence: str, version: str, refused: bool) -> None:
+        super().__init__(sentence)
+        self.version = version
+        self.refused = refused
+        """That is the proxy's answer, and not trouble on the way to it."""
+
+
 @dataclass(frozen=True)
 class Toolchain:
     """One Go: a release, or a GOROOT."""
@@ -96,6 +106,8 @@ class Unavailable:
     spec: str
     version: str
     why: str
+    refused: bool = True
+    """That is the proxy's answer, and not trouble on the way to it."""
 
 
 def version_key(text: str) -> tuple[int, int, int, int]:
@@ -218,7 +230,9 @@ def _resolve(spec: str, releases: _Releases) -> tuple[list[Toolchain], list[Unav
         try:
             return [releases.fetch(spec, match[1])], []
         except _CannotBeHad as reason:
-            raise SpecError(f"{spec}: cannot be had: {reason}; {reason.remedy}") from reason
+            raise CannotBeHadError(
+                f"{spec}: cannot be had: {reason}; {reason.remedy}", match[1], reason.refused
+            ) from reason
     if match := _RANGE.fullmatch(spec):
         major, minor = int(match[1]), int(match[2])
         _refuse_older(spec, f"{major}.{minor}")
@@ -360,7 +374,7 @@ class _Releases:
             try:
                 found.append(self.fetch(spec, version))
             except _CannotBeHad as reason:
-                missing.append(Unavailable(spec, version, str(reason)))
+                missing.append(Unavailable(spec, version, str(reason), reason.refused))
         found += self._unlisted_since(spec, major, minor, last)
         if not found:
             raise SpecError(f"{spec}: none of its releases can be had: {missing[-1].why}; name another range")

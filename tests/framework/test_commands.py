@@ -16,6 +16,7 @@ from golib import commands
 
 ROOT = Path(__file__).parents[2]
 
+
 SECONDS = 300
 """For making the wheel, which fetches setuptools, and for a run of pytest."""
 

@@ -39,6 +39,7 @@ FLOORS = (
     ("options", "packages"),
     ("scenario",),
     ("session",),
+    ("validate",),
     ("plugin", "commands"),
     ("__main__",),
 )
@@ -65,8 +66,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pytest": ("options", "packages", "scenario", "session", "plugin"),
     "_pytest": (),
     "xdist": (),
-    # toolchains runs the go command, the fork server is started, session asks the C compiler its name.
-    "subprocess": ("toolchains", "run.forkserver", "session", "footprint"),
+    # toolchains runs the go command, the fork server is started, session asks the C compiler its name,
+    # validate runs pytest.
+    "subprocess": ("toolchains", "run.forkserver", "session", "footprint", "validate"),
     "multiprocessing": (),
     "ctypes": ("run",),
     "elftools": ("toolchains",),

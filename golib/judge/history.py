@@ -1,0 +1,88 @@
+"""The history that golib ships: which release showed which known issue, as it was measured.
+
+``history.json`` has a cell for each release and each known issue: how often the issue's proof ran there, how
+often it showed the issue, and in how many of these runs other faults of the list explain all that was seen.
+``golib validate --history FILE`` writes it, and what judges reads it, never the other way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from golib.judge.known import KnownIssue
+from golib.toolchains.toolchain import version_key
+
+FILE = Path(__file__).with_name("history.json")
+SCHEMA = 1
+
+
+class HistoryError(ValueError):
+    """The file is no history: one sentence."""
+
+
+def read(path: Path = FILE) -> dict[str, dict[str, Any]]:
+    """Release -> ``golib`` (the version that measured it), ``libc`` and ``cells``, oldest release first.
+
+    Raises HistoryError, and OSError when the file cannot be read.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema is {document['schema']!r}, and this golib reads {SCHEMA}")
+        releases = document["releases"]
+        for one in releases.values():
+            for cell in one["cells"].values():
+                if not 0 <= cell["others"] <= cell["shown"] <= cell["runs"]:
+                    raise ValueError(f"a cell is {cell!r}")
+                cell["case"] + ""
+        return dict(sorted(releases.items(), key=lambda pair: version_key(pair[0])))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HistoryError(
+            f"{path} is no history of golib's: {error}; `golib validate --history FILE` writes one"
+        ) from error
+
+
+def text(releases: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the file holds: a line for each release, for a diff that can be read."""
+    order = sorted(releases, key=version_key)
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(releases[name], sort_keys=True)}" for name in order)
+    return f'{{"schema": {SCHEMA}, "releases": {{\n{lines}\n}}}}\n'
+
+
+def cells(proofs: Mapping[str, Mapping[str, int]], issues: Sequence[KnownIssue]) -> dict[str, Any]:
+    """The cells of a release from the ``proofs`` of its results: with the hash of the case that ran."""
+    hashes = {issue.id: case_hash(issue) for issue in issues}
+    return {name: {**proof, "case": hashes[name]} for name, proof in proofs.items()}
+
+
+def case_hash(issue: KnownIssue) -> str:
+    """Of the proof: a cell that another case made says nothing of this one."""
+    return hashlib.sha256(repr(issue.proof).encode()).hexdigest()[:12]
+
+
+def shows(cell: Mapping[str, Any]) -> bool:
+    """Whether a run showed the issue, and no other fault explains it."""
+    return bool(cell["shown"] > cell["others"])
+
+
+def ranges(releases: Mapping[str, Mapping[str, Any]], issue: KnownIssue) -> list[tuple[str, str]]:
+    """Where the issue shows, as first and last release of each stretch of measured releases; an empty last is
+    "still there in the newest release".  A cell of another case counts as not measured."""
+    found: list[tuple[str, str]] = []
+    last, within = "", False
+    for version in sorted(releases, key=version_key):
+        cell = releases[version]["cells"].get(issue.id)
+        if cell is None or cell["case"] != case_hash(issue):
+            continue
+        if shows(cell):
+            if not within:
+                found.append((version, ""))
+            last, within = version, True
+        elif within:
+            found[-1] = (found[-1][0], last)
+            within = False
+    return found
