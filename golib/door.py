@@ -14,15 +14,16 @@ from types import MappingProxyType
 
 from golib.case import legality, prototype
 from golib.case.calltree import C, Case, Export, Go, IllegalCase, Node, Python, Thread, Together
-from golib.judge import outcome
+from golib.judge import outcome, ranges
 from golib.judge.outcome import Outcome
 from golib.run import structs, trace
 from golib.run.child import Request
 from golib.run.forkserver import ForkServer, ServerError, World
 from golib.toolchains import prototypes, sanitizers, shipped, symbols
-from golib.toolchains.build import Library
+from golib.toolchains.build import Library, NewerError
 from golib.toolchains.outside import Outside, driver, variables
 from golib.toolchains.prototypes import PrototypesError
+from golib.toolchains.toolchain import version_key
 
 DEADLINE = 20.0
 """Seconds that a case may take; the slowest case of the suite takes two on two busy cores."""
@@ -101,7 +102,7 @@ class Subject:
 
     def judge(self, case: Case, ended: trace.Ended) -> Outcome:
         """What such an end comes to."""
-        return outcome.judge(case, ended, self._stack_guard)
+        return outcome.judge(case, ended, self._stack_guard, self.library.toolchain.version)
 
     def run_in_a_row(
         self, cases: Sequence[Case], timeout: float = DEADLINE, *, load: int = 0
@@ -132,6 +133,7 @@ class Subject:
 
     def _check(self, case: Case) -> None:
         legality.check(case)
+        self._check_release(case)
         self._check_calls(case)
         if flavour(case) != self.library.flavour:
             raise ValueError(
@@ -152,6 +154,20 @@ class Subject:
                 wrong = prototype.refuse_result(export.name, known, export.returns)
             if wrong is not None:
                 raise IllegalCase(f"{export.label}: {wrong}")
+
+    def _check_release(self, case: Case) -> None:
+        """Raises IllegalCase for ranges that are none, and NewerError where the release lacks what a node
+        needs."""
+        for text, _ in case.dies if isinstance(case.dies, tuple) else ():
+            try:
+                ranges.read(text)
+            except ValueError as error:
+                raise IllegalCase(f"dies: {text!r} is no range of releases: {error}") from None
+        version = self.library.toolchain.version
+        for placed in case.walk():
+            since = placed.node.since
+            if since and version_key(version) < version_key(f"{since}.0"):
+                raise NewerError(f"{placed.node.label} is there since Go {since}; this is {version}")
 
     def _check_calls(self, case: Case) -> None:
         """ "module:function" is looked up in the child, which alone may load what the module loads."""

@@ -8,6 +8,12 @@
 
 extern uint64_t golibGo(struct node *, uint64_t);
 
+// What Go has marked with #cgo nocallback, see nocallback.go.
+void golib_call_back(void *arg)
+{
+	golibGo(arg, 0);
+}
+
 void golib_frame_go(void *arg)
 {
 	struct node *n = arg;

@@ -39,10 +39,10 @@ struct node {
 	int32_t nbody, ndeferred;
 	int32_t id, kind; // kind: a number made of its name, see leaves.go
 	int32_t recover;           // Go: has a deferred function that recovers
-	int32_t argument;          // Export: p. Signal: its number
+	int32_t argument;          // Export: p. Signal: its number. AtEnd: the round. Fault: which
 	uint64_t stack;            // C: bytes held. Thread: bytes of its stack. Grow: bytes. Setrlimit: bytes
-	uint64_t times;            // C: how often its body runs
-	uint64_t region_lo, region_hi; // Stack: its memory. Thread on caller's memory: its memory
+	uint64_t times;            // C: how often its body runs. Signal: how it comes, see calltree.WAYS
+	uint64_t region_lo, region_hi; // Stack, Suspend, Resume: its memory. Thread on caller's memory: its memory
 	void (*export)(int32_t);   // Export: the function
 	void (*start)(void *);     // Thread: starts it, returns at once
 	void (*join)(void *);      // Thread: returns when it has ended
@@ -52,7 +52,8 @@ struct node {
 	char *m;                   // Thread: the M it had when it left
 	uint64_t end_sigmask;      // Thread: its own state after all destructors but ours
 	uint64_t end_alt_sp, end_alt_size, end_alt_flags;
-	struct node *older;        // of an open scenario: one that was opened before, see crossings.c
+	struct node *older;        // of an open scenario: one that was opened before, see crossings.c.
+	                           // AtEnd: the next one of this thread
 	uint32_t mute;             // Thread: inherited from the thread that starts it
 	uint32_t pad;
 	uint64_t result;           // Export: what came back, a number or a digest

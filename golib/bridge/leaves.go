@@ -45,6 +45,11 @@ var leaves = map[C.int32_t]func(*C.struct_node) uint64{
 	kind("Block"):     block,
 	kind("Wake"):      wake,
 	kind("Random"):    random,
+	kind("Notify"):    relays,
+	kind("Take"):      take,
+	kind("Stop"):      stop,
+	kind("Ignore"):    ignore,
+	kind("Reset"):     reset,
 }
 
 // Leaf registers a function of the library's own as a leaf of a call tree,

@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 // filled with a pattern: the upper part of the alternate stack, or what lies
 // below SP, but for what a call takes that delivers none.
 
+#define PAGE 4096
 #define PATTERN 0x7061747465726e21u
 // Bytes below SP that pthread_kill may use itself; it is bound, for ctypes loads with RTLD_NOW.
 #define CALL 1024
@@ -62,7 +65,6 @@ static void host_handler(int number)
 	struct node *n = self->handling;
 	stack_t alt = {0};
 
-	(void)number;
 	if (!n)
 		return; // sent by somebody else
 	self->handling = 0;
@@ -70,6 +72,40 @@ static void host_handler(int number)
 	golib_record_did(n, GOLIB_ENTERED, alt.ss_flags & SS_ONSTACK ? 2 : 1);
 	golib_run_body(n);
 	golib_record(n, GOLIB_LEAVING);
+	if (number == SIGSEGV)
+		mprotect((void *)n->region_lo, PAGE, PROT_READ);
+}
+
+// The ways in which a signal comes, in the order of calltree.WAYS.
+enum { BY_THREAD, BY_KILL, BY_CHILD };
+
+// Sends the signal, or does what brings it; it is delivered before this returns.
+static void send(struct node *n)
+{
+	int ends[2];
+	pid_t child;
+
+	if (n->argument == SIGSEGV) {
+		n->region_lo = (uint64_t)mmap(0, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		*(volatile char *)n->region_lo;
+		munmap((void *)n->region_lo, PAGE);
+	} else if (n->argument == SIGPIPE) {
+		if (pipe(ends) != 0)
+			golib_fault("there is no pipe for SIGPIPE");
+		close(ends[0]);
+		if (write(ends[1], "", 1) != -1)
+			golib_fault("a pipe that nobody reads was written to");
+		close(ends[1]);
+	} else if (n->times == BY_CHILD) {
+		// Not fork: it would run what libraries have registered for it.
+		child = (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0l, 0l, 0l, 0l);
+		if (child == 0)
+			syscall(SYS_exit_group, 0);
+		waitpid(child, 0, 0);
+	} else if (n->times == BY_KILL)
+		kill(getpid(), n->argument);
+	else
+		pthread_kill(pthread_self(), n->argument);
 }
 
 // A frame with another alternate stack, of n->stack bytes, or with none.
@@ -95,19 +131,20 @@ void golib_frame_altstack(void *arg)
 static struct sigaction host_had[65];
 
 // golib_handle installs the host's handler for a signal. One that has been there
-// from before the load (abs, see golib/run/process.py) keeps the flags that Go
-// has left it, where Go has kept it.
-void golib_handle(int number, int onstack, int early)
+// from before the load begins at entry and is a jump (golib/run/process.py): it
+// now leads here, and is left as Go has left it.
+void golib_handle(int number, int onstack, int masked, uint64_t entry)
 {
-	struct sigaction act;
+	struct sigaction act = {0};
 
 	sigaction(number, 0, &host_had[number]);
-	act = host_had[number];
-	if (!early) {
-		act.sa_flags = onstack ? SA_ONSTACK : 0;
-		sigemptyset(&act.sa_mask);
-	} else if (act.sa_handler != (void (*)(int))abs)
-		return; // Go has taken its place
+	if (entry) {
+		((uint64_t *)entry)[1] = (uint64_t)host_handler;
+		return;
+	}
+	act.sa_flags = onstack ? SA_ONSTACK : 0;
+	if (masked)
+		sigfillset(&act.sa_mask);
 	act.sa_handler = host_handler;
 	if (sigaction(number, &act, 0) != 0)
 		golib_fault("the host's handler could not be installed");
@@ -128,7 +165,7 @@ void golib_leaf_signal(void *arg)
 		golib_self()->handling = n;
 	else
 		room = mark((uint64_t)__builtin_frame_address(0));
-	pthread_kill(pthread_self(), n->argument); // delivered before it returns
+	send(n);
 	golib_record_did(n, GOLIB_AFTER, is_written(room));
 }
 

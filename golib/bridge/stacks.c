@@ -5,40 +5,89 @@
 
 #include <stdint.h>
 #include <sys/resource.h>
-#include <ucontext.h>
 
-// The same thread on other memory. The frame that switches and the frame
-// switched to share a context on the old stack; when a panic crosses, both
-// are left behind, as longjmp would.
+// The same thread on other memory, as a coroutine library switches: by its own
+// few instructions. swapcontext would give back signal mask and floating-point
+// control by itself, and hide what a callback has left of them.
+//
+// golib_switch keeps what the ABI has a callee keep on the stack that it leaves,
+// and goes on with what was kept on the other.
+void golib_switch(void **from, void *to);
+void golib_enter(void);
+
+#if defined(__x86_64__)
+__asm__(
+	".text\n"
+	".globl golib_switch\n.hidden golib_switch\n.type golib_switch, @function\n"
+	"golib_switch:\n"
+	"	push %rbp\n	push %rbx\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
+	"	mov %rsp, (%rdi)\n"
+	"	mov %rsi, %rsp\n"
+	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	pop %rbp\n"
+	"	ret\n"
+	// Where a new stack begins: its node is in rbx.
+	".globl golib_enter\n.hidden golib_enter\n.type golib_enter, @function\n"
+	"golib_enter:\n"
+	"	mov %rbx, %rdi\n"
+	"	call golib_on_the_other_stack\n"
+	"	ud2\n");
+#define KEPT 6 // registers, the last but one of which is rbx
+#else
+#error "write golib_switch for this architecture here"
+#endif
+
+// At the upper end of its memory each stack has where it was left, and where
+// whoever entered or resumed it was. When a panic crosses, both are left behind,
+// as longjmp would leave them.
 struct switched {
-	ucontext_t here, there;
-	struct node *node;
+	void *here, *there;
 };
 
-static void on_the_other_stack(unsigned int high, unsigned int low)
+static struct switched *switched(struct node *n)
 {
-	struct switched *s = (struct switched *)((uint64_t)high << 32 | low);
+	return (struct switched *)n->region_hi - 1;
+}
 
-	golib_record(s->node, GOLIB_ENTERED);
-	golib_run_body(s->node);
-	golib_record(s->node, GOLIB_LEAVING);
+__attribute__((visibility("hidden"))) void golib_on_the_other_stack(struct node *n)
+{
+	void *nowhere;
+
+	golib_record(n, GOLIB_ENTERED);
+	golib_run_body(n);
+	golib_record(n, GOLIB_LEAVING);
+	golib_switch(&nowhere, switched(n)->here);
 }
 
 void golib_frame_stack(void *arg)
 {
 	struct node *n = arg;
-	struct switched s;
+	struct switched *s = switched(n);
+	uint64_t *top = (uint64_t *)s; // of 16 bytes, as the ABI has it at a call
 
 	golib_record(n, GOLIB_BEFORE);
-	s.node = n;
-	getcontext(&s.there);
-	s.there.uc_stack.ss_sp = (void *)n->region_lo;
-	s.there.uc_stack.ss_size = n->region_hi - n->region_lo;
-	s.there.uc_link = &s.here;
-	// makecontext passes ints.
-	makecontext(&s.there, (void (*)(void))on_the_other_stack, 2,
-		(unsigned int)((uint64_t)&s >> 32), (unsigned int)(uint64_t)&s);
-	swapcontext(&s.here, &s.there);
+	*--top = (uint64_t)golib_enter;
+	*--top = 0;           // rbp
+	*--top = (uint64_t)n; // rbx
+	top -= KEPT - 2;
+	golib_switch(&s->here, top);
+	golib_record(n, GOLIB_AFTER);
+}
+
+void golib_leaf_suspend(void *arg)
+{
+	struct node *n = arg;
+
+	golib_record(n, GOLIB_BEFORE);
+	golib_switch(&switched(n)->there, switched(n)->here);
+	golib_record_did(n, GOLIB_AFTER, 1);
+}
+
+void golib_leaf_resume(void *arg)
+{
+	struct node *n = arg;
+
+	golib_record(n, GOLIB_BEFORE);
+	golib_switch(&switched(n)->here, switched(n)->there);
 	golib_record(n, GOLIB_AFTER);
 }
 

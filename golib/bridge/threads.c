@@ -72,18 +72,47 @@ void golib_thread_body(struct node *n)
 }
 
 // A native thread's last word comes from the destructor of a pthread key. It
-// asks for a second round of destructors, so that Go's has run by then,
-// whichever key is the older.
+// asks for the next round of destructors until there is none, so that Go's has
+// run by then, whichever key is the older; and runs what is to come in each.
+#define ROUNDS 4 // PTHREAD_DESTRUCTOR_ITERATIONS on Linux
+
 static pthread_key_t last_word;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Thread_local int rounds;
+static _Thread_local struct node *ends; // AtEnd nodes, in order
 
 static void at_the_end(void *arg)
 {
-	if (rounds++ == 0)
+	struct node *thread = arg, *n;
+	char *m;
+
+	rounds++;
+	for (n = ends; n; n = n->older) {
+		if (n->argument != rounds)
+			continue;
+		golib_record(n, GOLIB_ENTERED);
+		golib_run_body(n);
+		golib_record(n, GOLIB_LEAVING);
+		m = golib_m();
+		if (m)
+			thread->m = m;
+	}
+	if (rounds < ROUNDS)
 		pthread_setspecific(last_word, arg);
 	else
 		golib_remember_end(arg);
+}
+
+void golib_leaf_atend(void *arg)
+{
+	struct node *n = arg, **at = &ends;
+
+	golib_record(n, GOLIB_BEFORE);
+	while (*at)
+		at = &(*at)->older;
+	n->older = 0;
+	*at = n;
+	golib_record(n, GOLIB_AFTER);
 }
 
 static void make_key(void)

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 __all__ = [
     "GC",
     "AltStack",
+    "AtEnd",
     "Block",
     "C",
     "Case",
@@ -33,16 +34,24 @@ __all__ = [
     "Go",
     "Goexit",
     "Grow",
+    "Ignore",
     "IllegalCase",
     "LockThread",
+    "NoCallback",
     "Node",
+    "Notify",
     "Panic",
     "Python",
     "Random",
+    "Reset",
+    "Resume",
     "SchedYield",
     "Setrlimit",
     "Signal",
     "Stack",
+    "Stop",
+    "Suspend",
+    "Take",
     "Thread",
     "Together",
     "Traceback",
@@ -115,6 +124,8 @@ class Node:
     symbol: ClassVar[str] = ""
     """Its function in the bridge, where that is C."""
     seen: ClassVar[tuple[Seen, ...]] = ()
+    since: ClassVar[str] = ""
+    """The first Go release that has what it needs, if that is not the first that golib supports."""
 
     body: tuple[Node, ...] = ()
 
@@ -410,6 +421,48 @@ class Do(GoLeaf):
         self._set(name=name)
 
 
+@dataclass(frozen=True, repr=False, init=False)
+class _OfASignal(GoLeaf, abstract=True):
+    """What Go asks of package os/signal, for one of ``RELAYED``."""
+
+    weight = 0  # which of them may follow which is not in the grammar
+
+    name: str = "SIGUSR2"
+
+    def __init__(self, *, name: str = "SIGUSR2") -> None:
+        self._set(body=(), name=name)
+
+
+class Notify(_OfASignal):
+    """signal.Notify: from now on the signal is relayed to a channel, and the host's handler runs no more."""
+
+
+class Take(_OfASignal):
+    """Waits until the channel has the signal, which was sent before, and takes it."""
+
+    seen = (Seen("did"),)
+
+
+class Stop(_OfASignal):
+    """signal.Stop for the channel: what was there before Notify is there again."""
+
+
+class Ignore(_OfASignal):
+    """signal.Ignore: the signal does nothing."""
+
+
+class Reset(_OfASignal):
+    """signal.Reset: the handler that the host had is there again."""
+
+
+class NoCallback(Panic):
+    """Go calls a C function that it has marked with ``#cgo nocallback``, and the function calls Go: "the
+    program will panic" (documentation of cmd/cgo), and the panic is recovered as any other."""
+
+    weight = 0
+    since = "1.24"
+
+
 class Goexit(GoLeaf):
     """runtime.Goexit(): ends the goroutine of a thread that Go made, C frames and all."""
 
@@ -441,6 +494,8 @@ NEEDS = {"SIGUSR1": "notify", "SIGPROF": "cpuprofile"}
 
 HANDLED = {
     "SIGUSR2": 12,
+    "SIGSEGV": 11,
+    "SIGPIPE": 13,
     "SIGALRM": 14,
     "SIGTERM": 15,
     "SIGCHLD": 17,
@@ -448,21 +503,67 @@ HANDLED = {
     "SIGWINCH": 28,
     "SIGRTMIN+6": 40,
 }
-"""What the host may handle itself, with its number on Linux with glibc: signals for which Go installs no
-handler unless os/signal asks for it (os/signal, "Non-Go programs that call Go code")."""
-HANDLERS = ("", "nostack", "early", "early nostack")
-"""When the host installs its handlers, after the load or before it (early), and whether with SA_ONSTACK."""
+"""What the host may handle itself, with its number on Linux with glibc."""
+SYNCHRONOUS = ("SIGSEGV", "SIGPIPE")
+"""Those for which Go installs a handler when it is loaded, and calls the one that was there where C runs; for
+the others it installs none unless os/signal asks for it (os/signal, "Non-Go programs that call Go code").
+C follows a pointer to memory that it may not read, which its handler lets it read; and writes into a pipe
+that nobody reads."""
+RELAYED = tuple(name for name in HANDLED if name not in (*SYNCHRONOUS, "SIGURG"))
+"""What os/signal may be asked for: the host's asynchronous signals, without Go's own."""
+HANDLERS = ("", "nostack", "masked", "early", "early nostack", "early masked")
+"""When the host installs its handlers, after the load or before it (early); without SA_ONSTACK; and with a
+mask of all signals, where it is otherwise empty."""
+WAYS = ("", "kill", "child")
+"""How a signal comes: from pthread_kill(3) to the own thread; from kill(2) to the process; from a child that
+ends (SIGCHLD)."""
 
 
 @dataclass(frozen=True, repr=False, init=False)
 class Signal(CLeaf):
     """A signal that C sends to its own thread; it is delivered before the call returns.  With a body it is
-    one of ``HANDLED``, and the body is what the host's handler does."""
+    one of ``HANDLED``, and the body is what the host's handler does.  Without one it is one of ``SIGNALS``,
+    which Go handles, or one that os/signal was asked for.  ``by``: one of ``WAYS``."""
 
     name: str = "SIGUSR1"
+    by: str = ""
 
-    def __init__(self, *body: Node, name: str = "") -> None:
-        self._set(body=body, name=name or ("SIGUSR2" if body else "SIGUSR1"))
+    def __init__(self, *body: Node, name: str = "", by: str = "") -> None:
+        self._set(body=body, name=name or ("SIGUSR2" if body else "SIGUSR1"), by=by)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class AtEnd(CLeaf):
+    """C registers a destructor for its thread, which runs the body when the thread ends, in that ``round`` of
+    the destructors of pthread keys (pthread_key_create(3): there are four on Linux, as long as a destructor
+    sets a key again; after the last nothing of Go's would run any more)."""
+
+    weight = 0
+
+    round: int = number(1, 1, 3, drawn=(1, 2, 3))
+
+    def __init__(self, *body: Node, round: int = 1) -> None:
+        self._set(body=body, round=round)
+
+
+class Suspend(CLeaf):
+    """C leaves the foreign stack that it stands on, as a coroutine does that waits: whoever has entered it,
+    or resumed it, goes on."""
+
+    weight = 0
+    seen = (Seen("did"),)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Resume(CLeaf):
+    """C goes on on foreign stack ``region``, where it was suspended."""
+
+    weight = 0
+
+    region: int = number(1, min(REGIONS), max(REGIONS))
+
+    def __init__(self, *, region: int = 1) -> None:
+        self._set(body=(), region=region)
 
 
 class SchedYield(CLeaf):
@@ -586,7 +687,8 @@ class Case:
     signals: one of ``SIGNALS``, which another thread sends to every thread of the tree all the time.
     handlers: one of ``HANDLERS``: how the host has installed what a ``Signal`` with a body runs.
     dies: what Go's last words must contain, of a case that does what Go says it does not support: the process
-    must end by them, and not silently, by hanging, or not at all.
+    must end by them, and not silently, by hanging, or not at all.  By release: ``{"1.21.0 - 1.23.12": "…",
+    "1.24.0 and later": "…"}``; on one that is not named the case survives.
     blocked: one of ``BLOCKABLE``, which C has blocked on the main thread, after Go's init; the threads of
     the tree inherit it, those of Go must not.
     """
@@ -622,10 +724,16 @@ class Case:
         f"a process can have turned on {', '.join(SWITCHES)}",
         lambda value: all(switch in SWITCHES for switch in value),
     )
-    dies: str = keyword(
+    dies: str | tuple[tuple[str, str], ...] = keyword(
         "",
-        "it is a part of the headline of the process's end, of 200 bytes at most",
-        lambda value: isinstance(value, str) and len(value.encode()) <= 200,
+        "it is a part of the headline of the process's end, of 200 bytes at most, or has one for each"
+        " range of"
+        " releases, as {'1.24.0 and later': '…'}",
+        lambda value: all(
+            isinstance(text, str) and len(text.encode()) <= 200
+            for one in ([("", value)] if isinstance(value, str) else value)
+            for text in one
+        ),
     )
     signals: str = keyword("", f"it is one of {', '.join(SIGNALS)}", lambda value: value in ("", *SIGNALS))
     handlers: str = keyword(
@@ -651,7 +759,7 @@ class Case:
         signals: str = "",
         handlers: str = "",
         blocked: str = "",
-        dies: str = "",
+        dies: str | Mapping[str, str] | tuple[tuple[str, str], ...] = "",
     ) -> None:
         for name, value in (
             ("trees", trees),
@@ -663,7 +771,7 @@ class Case:
             ("signals", signals),
             ("handlers", handlers),
             ("blocked", blocked),
-            ("dies", dies),
+            ("dies", tuple(dies.items()) if isinstance(dies, Mapping) else dies),
         ):
             object.__setattr__(self, name, value)
 
@@ -681,7 +789,10 @@ class Case:
 
     def __repr__(self) -> str:
         parts = [repr(tree) for tree in self.trees]
-        parts += [f"{name}={value!r}" for name, value in self.world().items()]
+        world = self.world()
+        if not isinstance(self.dies, str):
+            world["dies"] = dict(self.dies)
+        parts += [f"{name}={value!r}" for name, value in world.items()]
         return f"Case({', '.join(parts)})"
 
     def walk(self) -> Iterator[Placed]:
@@ -716,6 +827,8 @@ class Case:
         world = self.world()
         if "on" in world:
             world["on"] = list(world["on"])
+        if not isinstance(self.dies, str):
+            world["dies"] = dict(self.dies)
         return {"trees": [tree.to_json() for tree in self.trees], **world}
 
     @classmethod

@@ -20,13 +20,18 @@ from golib.case.calltree import (
     EXPORTS,
     FAULTS,
     HANDLED,
+    HANDLERS,
     KIB,
     MAIN_ROOM,
     NEEDS,
     REGION,
     REGIONS,
+    RELAYED,
     SIGNALS,
+    SYNCHRONOUS,
+    WAYS,
     AltStack,
+    AtEnd,
     C,
     Case,
     Do,
@@ -36,16 +41,23 @@ from golib.case.calltree import (
     Go,
     Goexit,
     GoLeaf,
+    Ignore,
     IllegalCase,
     Node,
+    Notify,
     Python,
+    Reset,
+    Resume,
     Setrlimit,
     Signal,
     Stack,
+    Stop,
+    Suspend,
+    Take,
     Thread,
     Together,
 )
-from golib.case.script import End, body_end, end
+from golib.case.script import End, body_end, check_order, end
 
 RESERVE = 12 * KIB
 """Bytes that a Go frame may use on its thread's stack below its callback: the runtime's own work on
@@ -145,8 +157,15 @@ class _Place:
     go_made: bool = False  # Go made this thread
     alternate: bool = False  # in a handler of the host's, on the alternate stack
     handler: int = HANDLER  # bytes that the alternate stack has
-    nostack: bool = False  # the host's handlers were installed without SA_ONSTACK
+    handlers: str = ""  # how the host has installed its handlers
     dies: bool = False  # the case says what it dies of
+    thread: str = "main"  # the kind of thread
+    inside: int | None = 0  # the region of the innermost foreign stack on this thread
+    relayed: dict[str, str] = dataclasses.field(default_factory=dict)
+    """What os/signal was asked for, so far: the newest of each signal.  One for all the places of a case."""
+    once: bool = True  # runs once, and before all that stands after it
+    repeats: bool = False  # in a frame that repeats
+    own: _OtherStack | None = None  # this thread's own stack, where it is not the main thread's
 
 
 def _is_plain(value: object) -> bool:
@@ -215,13 +234,16 @@ def check(case: Case) -> frozenset[Basis]:
     main = _MainStack(MAIN_ROOM if isinstance(limit, str) else limit)
     place = _Place(
         *("c", main, INTERPRETER, 0, main, case.bounds != "real", case.on, frozenset()),
-        nostack=case.handlers == "nostack",
+        handlers=case.handlers,
         dies=bool(case.dies),
     )
     for index, tree in enumerate(case.trees):
         if end(tree) is End.PANIC and not case.dies:
             raise IllegalCase(f"tree {index} panics with no recover above it, so Go must end the process")
         _check_node(tree, place, basis, str(index))
+    if any(isinstance(placed.node, Suspend | Resume) for placed in case.walk()):
+        basis.add(Basis.SILENT)
+        _check_suspended(case)
     return frozenset(basis)
 
 
@@ -304,6 +326,7 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                 held=0,
                 estimated=True,
                 regions=place.regions | {node.region},
+                inside=node.region,
             )
         case Thread():
             below = _thread(node, place, illegal)
@@ -358,21 +381,64 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                 raise illegal("a panic or a Goexit would leave the host's handler, which nothing lets it do")
             # That a handler may call Go, os/signal neither says nor denies.
             basis.add(Basis.SILENT)
-            if place.alternate or place.nostack:
+            if node.name in SYNCHRONOUS and "early" not in place.handlers:
+                early = ", ".join(repr(one) for one in HANDLERS if "early" in one)
+                raise illegal(
+                    f"Go has a handler of its own for {node.name}: only one that was there before is"
+                    f" called by it; say handlers= one of {early}"
+                )
+            if place.relayed.get(node.name, "host") != "host":
+                raise illegal(f"the host's handler does not run after {place.relayed[node.name]}")
+            _check_way(node, place, illegal)
+            if place.alternate or place.handlers == "nostack":
                 needs(4 * KIB + RESERVE, "the host's signal handler")
-                below = using(4 * KIB, "c")
+                below = using(4 * KIB, "c", once=False)
             else:
                 needs(HANDLER, "the host's signal handler")
                 below = dataclasses.replace(
-                    place, frame="c", stack=_OtherStack(place.handler), used=4 * KIB, held=0, alternate=True
+                    place,
+                    frame="c",
+                    stack=_OtherStack(place.handler),
+                    used=4 * KIB,
+                    held=0,
+                    alternate=True,
+                    once=False,
                 )
         case Signal():
-            if node.name not in SIGNALS:
-                raise illegal(f"name is one of {', '.join(SIGNALS)}")
-            if needs_switch := _lacks_switch(node.name, place.on):
-                raise illegal(f"it ends a process that has not turned {needs_switch!r} on")
+            if place.relayed.get(node.name, "host") == "host":
+                if node.name not in SIGNALS:
+                    raise illegal(
+                        f"without a body name is one of {', '.join(SIGNALS)}, or of a signal after Notify"
+                    )
+                if needs_switch := _lacks_switch(node.name, place.on):
+                    raise illegal(f"it ends a process that has not turned {needs_switch!r} on")
+            elif place.relayed[node.name] in ("Notify", "Take"):
+                place.relayed[node.name] = "Signal"
+            _check_way(node, place, illegal)
             # Without an alternate stack the handler runs on this one.
             needs(4 * KIB + RESERVE + ESTIMATE_BELOW, "a signal handler")
+        case Notify() | Take() | Stop() | Ignore() | Reset():
+            _check_relay(node, place, illegal)
+        case AtEnd():
+            if place.thread not in ("native", "memory"):
+                raise illegal("it is for native threads and those on memory of the caller's")
+            if body_end(node.body):
+                raise illegal("a panic or a Goexit would leave the destructor, which nothing lets it do")
+            if not place.once:
+                raise illegal("it stands in no frame that repeats, and in no handler")
+            # pthread_key_create(3) gives destructors four rounds; that Go may be called in one is not
+            # written.
+            basis.add(Basis.SILENT)
+            assert place.own is not None
+            below = dataclasses.replace(place, frame="c", stack=place.own, used=4 * KIB, held=0, inside=0)
+        case Suspend():
+            if not place.inside:
+                raise illegal("it leaves a foreign stack, and stands on none; put it into a Stack")
+            if place.repeats:
+                raise illegal("in a frame that repeats its body nothing is suspended")
+        case Resume():
+            if node.region not in REGIONS:
+                raise illegal(f"region is one of {', '.join(map(str, REGIONS))}")
         case Setrlimit():
             basis.add(Basis.SILENT)
             place.main.limit = node.stack
@@ -380,7 +446,11 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             if not node.name:
                 raise illegal("it names no function; register one with Leaf in a Go file of the library")
             basis.add(Basis.SILENT)
-    if not isinstance(node, Frame | Signal) and node.children():
+    if isinstance(node, C) and node.times > 1:
+        below = dataclasses.replace(below, once=False, repeats=True)
+    if isinstance(node, Together):
+        below = dataclasses.replace(below, once=False)
+    if not isinstance(node, Frame | Signal | AtEnd) and node.children():
         raise illegal("a leaf has no body")
     if isinstance(node, Go | Thread):
         if any(end(child) is End.EXIT for child in node.deferred):
@@ -397,9 +467,11 @@ def _check_children(node: Node, below: _Place, basis: set[Basis], path: str) -> 
     main, limits = below.main, []
     for index, child in enumerate(node.children()):
         before = main.limit, main.grown
-        _check_node(child, below, basis, f"{path}.{index}")
         earlier = node.body[:index] if index < len(node.body) else node.children()[len(node.body) : index]
-        if before != (main.limit, main.grown) and body_end(earlier):
+        comes = not body_end(earlier)
+        place = below if comes or not below.once else dataclasses.replace(below, once=False)
+        _check_node(child, place, basis, f"{path}.{index}")
+        if before != (main.limit, main.grown) and not comes:
             main.limit, main.grown = before  # it never runs
         limits.append(main.limit)
     if isinstance(node, Together) and limits:
@@ -422,9 +494,11 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
     panics = (body_end(node.body) is End.PANIC and not node.recover) or body_end(node.deferred) is End.PANIC
     if panics and not place.dies:
         raise illegal("a panic would leave this thread with no recover above it, so Go must end the process")
+    own = _OtherStack(node.bytes)
     return _Place(
         frame={"go": "go", "python": "python"}.get(node.kind, "c"),
-        stack=_OtherStack(node.bytes),
+        stack=own,
+        own=own,
         # 4 KiB: pthread's own block and, for Python, the thread's first interpreter frames.
         used=4 * KIB + (PYTHON_FRAME if node.kind == "python" else 0),
         held=0,
@@ -435,9 +509,62 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         regions=place.regions,
         go_above=node.kind == "go",
         go_made=node.kind == "go",
-        nostack=place.nostack,
+        handlers=place.handlers,
         dies=place.dies,
+        thread=node.kind,
+        relayed=place.relayed,
+        once=place.once,
+        repeats=place.repeats,
     )
+
+
+def _check_suspended(case: Case) -> None:
+    for placed in case.walk():
+        if end(placed.node):
+            raise IllegalCase(
+                f"node {placed.path}, {placed.node.label}: in a case that suspends a foreign stack nothing"
+                " panics or exits: frames that wait there would be lost"
+            )
+        if isinstance(placed.node, Notify):
+            raise IllegalCase(
+                f"node {placed.path}, {placed.node.label}: in a case that suspends a foreign stack os/signal"
+                " is asked for nothing"
+            )
+    check_order(case)
+
+
+def _check_way(node: Signal, place: _Place, illegal: Any) -> None:
+    """How the signal comes is one that brings it to this thread, before the call returns."""
+    if node.by not in WAYS:
+        raise illegal(f"by is one of {', '.join(map(repr, WAYS))}")
+    if node.by and node.name in SYNCHRONOUS:
+        raise illegal(f"{node.name} comes of what C does; leave out by=")
+    if node.by == "kill" and place.thread != "main":
+        raise illegal("the kernel gives a signal for the process to the main thread")
+    if node.by == "child" and node.name != "SIGCHLD":
+        raise illegal("a child that ends sends SIGCHLD")
+    if node.name in SYNCHRONOUS and place.thread == "go":
+        raise illegal("on a thread of Go's os/signal has rules of its own")
+
+
+def _check_relay(node: Any, place: _Place, illegal: Any) -> None:
+    """The order in which os/signal is asked."""
+    kind = type(node).__name__
+    now = place.relayed.get(node.name, "host")
+    if node.name not in RELAYED:
+        raise illegal(f"name is one of {', '.join(RELAYED)}")
+    if not place.once:
+        raise illegal(
+            "it holds for the process: it stands in no frame that repeats, in no handler, in no thread that"
+            " runs beside others, and after no panic"
+        )
+    if kind == "Take" and now != "Signal":
+        raise illegal(
+            "it would wait for ever: there is no Signal of that name after Notify, and not taken yet"
+        )
+    if kind == "Stop" and now not in ("Notify", "Signal", "Take"):
+        raise illegal("there was no Notify")
+    place.relayed[node.name] = "host" if kind in ("Stop", "Reset") else kind
 
 
 def _regions(node: Node) -> frozenset[int]:

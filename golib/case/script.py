@@ -17,10 +17,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import lru_cache
+from typing import cast
 
 from golib.case.calltree import (
     HANDLED,
+    SYNCHRONOUS,
     AltStack,
+    AtEnd,
     C,
     Case,
     CLeaf,
@@ -29,12 +32,19 @@ from golib.case.calltree import (
     Go,
     Goexit,
     GoLeaf,
+    Ignore,
+    IllegalCase,
     Node,
+    Notify,
     Panic,
     Placed,
     Python,
+    Reset,
+    Resume,
     Signal,
     Stack,
+    Stop,
+    Suspend,
     Thread,
     Together,
 )
@@ -125,8 +135,11 @@ class Step:
     """The C frame whose bytes lie between: its first step."""
     thread: ThreadScript | None = None
     """Of the end of a thread, seen by who joins it: that thread."""
-    handling: int = 0
-    """The signals whose host's handlers are under way on this thread, as a mask."""
+    handling: int | None = 0
+    """What the host's handlers that are under way on this thread have blocked, as a mask; None where that is
+    Go's affair, whose handler has called them."""
+    ignored: bool = False
+    """Of a Signal: Go was asked to ignore it."""
     together: int = 0
     """Of a thread's first step: how many start at once; 0 for one alone."""
 
@@ -159,20 +172,55 @@ def script(case: Case) -> tuple[ThreadScript, ...]:
     threads: list[ThreadScript] = []
     main = ThreadScript(None)
     threads.append(main)
-    main.steps = tuple(_Walker(children, threads).body(children[None], in_go=False))
+    world = _World("masked" in case.handlers, set())
+    main.steps = tuple(_Walker(children, threads, world).main(children[None]))
     return tuple(threads)
+
+
+def check_order(case: Case) -> None:
+    """Raises IllegalCase: a foreign stack is resumed that is not suspended, or is left suspended, or where
+    a callback would return before a younger one of its thread has."""
+    script(case)
+
+
+ALL_SIGNALS = ((1 << 64) - 1) & ~sum(1 << (number - 1) for number in (9, 19, 32, 33))
+"""sigfillset(3) as the kernel takes it: without SIGKILL, SIGSTOP and the C library's own two."""
+
+_SUSPENDED = cast(Step, None)
+"""In the steps of a foreign stack: here it is left, to be resumed."""
+
+
+@dataclass
+class _World:
+    """What all threads share."""
+
+    masked: bool
+    """The host's handlers have all signals blocked."""
+    ignored: set[str]
+    """Signals that os/signal was asked to ignore."""
 
 
 class _Walker:
     """Walks one thread's part of the tree, and has what changes on the way."""
 
     def __init__(
-        self, children: dict[int | None, list[Placed]], threads: list[ThreadScript], alone: bool = True
+        self,
+        children: dict[int | None, list[Placed]],
+        threads: list[ThreadScript],
+        world: _World,
+        alone: bool = True,
     ) -> None:
         self._children = children
         self._threads = threads
+        self._world = world
         self._alone = alone
-        self._cgo = self._callbacks = self._region = self._handling = 0
+        self._cgo = self._callbacks = self._region = 0
+        self._handling: int | None = 0
+        self._open: list[Placed] = []
+        """Callbacks under way, the youngest last."""
+        self._suspended: dict[int, Iterator[Step]] = {}
+        """What is left to do on foreign stacks that were left in the middle."""
+        self._at_end: list[Placed] = []
         # What the next step is told.
         self._free = False
         self._unwound_to: Step | None = None
@@ -209,6 +257,28 @@ class _Walker:
         self._rounds = self._holder = None
         return made
 
+    def main(self, trees: Sequence[Placed]) -> Iterator[Step]:
+        yield from self.body(trees, in_go=False)
+        self._check_end()
+
+    def _check_end(self) -> None:
+        for region in self._suspended:
+            raise IllegalCase(f"foreign stack {region} is suspended where its thread ends: Resume it before")
+
+    def _begin_callback(self, placed: Placed) -> None:
+        self._callbacks += 1
+        self._open.append(placed)
+        self._free = True
+
+    def _end_callback(self, placed: Placed) -> None:
+        if (youngest := self._open.pop()) is not placed:
+            raise IllegalCase(
+                f"node {placed.path}, {placed.node.label} would return to C while a younger callback of its"
+                f" thread, node {youngest.path}, is under way: callbacks end in the order of a stack"
+            )
+        self._callbacks -= 1
+        self._free = True
+
     def body(self, nodes: Sequence[Placed], in_go: bool) -> Iterator[Step]:
         for placed in nodes:
             yield from self._node(placed, in_go)
@@ -225,6 +295,10 @@ class _Walker:
         if isinstance(node, GoLeaf):
             yield self._step(placed, Phase.DID, in_go=True)
             self._free = self._free or isinstance(node, Do)  # it may call whatever it likes
+            if isinstance(node, Ignore):
+                self._world.ignored.add(node.name)
+            elif isinstance(node, Notify | Reset | Stop):
+                self._world.ignored.discard(node.name)
             return
         if not in_go:
             yield from self._native(placed)
@@ -232,10 +306,10 @@ class _Walker:
         before = self._step(placed, Phase.BEFORE, in_go=True)
         yield before
         # Go starts threads by itself; each other frame is one cgocall.
-        cgo = self._cgo
-        self._cgo += not isinstance(node, Thread | Together)
+        calls = not isinstance(node, Thread | Together)
+        self._cgo += calls
         yield from self._native(placed, below_go=True)
-        self._cgo = cgo
+        self._cgo -= calls
         if end(node) is None:
             yield self._step(placed, Phase.AFTER, in_go=True, before=before)
 
@@ -263,7 +337,14 @@ class _Walker:
                 yield from self._handler(placed)
             case CLeaf():
                 before = self._step(placed, Phase.BEFORE)
+                before.ignored = isinstance(placed.node, Signal) and placed.node.name in self._world.ignored
                 yield before
+                if isinstance(placed.node, Suspend):
+                    yield _SUSPENDED
+                elif isinstance(placed.node, Resume):
+                    yield from self._resumed(placed, placed.node.region)
+                elif isinstance(placed.node, AtEnd):
+                    self._at_end.append(placed)
                 yield self._step(placed, Phase.AFTER, before=before)
             case Thread() | Together():
                 yield from self._threads_of(placed, below_go)
@@ -285,19 +366,41 @@ class _Walker:
     def _stack(self, placed: Placed, node: Stack) -> Iterator[Step]:
         before = self._step(placed, Phase.BEFORE)
         yield before
-        region = self._region
-        self._region = node.region
-        yield from self._plain(placed, before)
-        self._region = region
+        if node.region in self._suspended:
+            raise IllegalCase(f"node {placed.path}, {node.label}: this foreign stack is suspended")
+        yield from self._on(node.region, self._plain(placed, before))
         if end(node) is None:
             yield self._step(placed, Phase.AFTER, before=before)
+
+    def _on(self, region: int, rest: Iterator[Step]) -> Iterator[Step]:
+        """What is left to do on that foreign stack, until it is left."""
+        outer, self._region = self._region, region
+        for step in rest:
+            if step is _SUSPENDED:
+                self._suspended[region] = rest
+                break
+            yield step
+        self._region = outer
+
+    def _resumed(self, placed: Placed, region: int) -> Iterator[Step]:
+        if region not in self._suspended:
+            raise IllegalCase(
+                f"node {placed.path}, {placed.node.label}: on this thread no foreign stack {region} is"
+                " suspended"
+            )
+        yield from self._on(region, self._suspended.pop(region))
 
     def _handler(self, placed: Placed) -> Iterator[Step]:
         """A signal, and what the host's handler does."""
         before = self._step(placed, Phase.BEFORE)
         yield before
         handling = self._handling
-        self._handling |= 1 << (HANDLED[placed.node.name] - 1)  # type: ignore[attr-defined]
+        name = placed.node.name  # type: ignore[attr-defined]
+        if name in SYNCHRONOUS or handling is None:
+            self._handling = None
+        else:
+            own = 1 << (HANDLED[name] - 1)
+            self._handling = handling | own | (ALL_SIGNALS if self._world.masked else 0)
         yield from self._plain(placed, before)
         self._handling = handling
         yield self._step(placed, Phase.AFTER, before=before)
@@ -321,16 +424,14 @@ class _Walker:
     def _go(self, placed: Placed, node: Go) -> Iterator[Step]:
         before = self._step(placed, Phase.BEFORE)
         yield before
-        self._callbacks += 1
-        self._free = True
+        self._begin_callback(placed)
         entered = self._step(placed, Phase.ENTERED, in_go=True, before=before)
         yield entered
         yield from self._guarded(placed, node, entered, in_go=True)
         returns = end(node) is None
         if returns:
             yield self._step(placed, Phase.LEAVING, in_go=True, before=entered)
-        self._callbacks -= 1
-        self._free = True
+        self._end_callback(placed)
         if returns:
             yield self._step(placed, Phase.AFTER, before=before, inside=entered)
 
@@ -351,13 +452,13 @@ class _Walker:
         first = None
         self._free = True
         if node.body:
-            self._callbacks += 1
+            self._begin_callback(placed)
             self._cgo += 1
             self._unseen = 1
             for inner in self._body(placed, in_go=False):
                 first = first or inner
-                yield inner
-            self._callbacks -= 1
+                yield inner  # the first is a step: nothing is suspended before it has begun
+            self._end_callback(placed)
             self._cgo -= 1
             self._unwound_to = None  # the frame that recovers leaves no event
         else:
@@ -390,7 +491,7 @@ class _Walker:
         assert isinstance(node, Thread)
         made = ThreadScript(placed)
         self._threads.append(made)
-        walker = _Walker(self._children, self._threads, self._alone and not together)
+        walker = _Walker(self._children, self._threads, self._world, self._alone and not together)
         made.steps = tuple(walker._thread_steps(placed, node, together))
         return made
 
@@ -402,6 +503,11 @@ class _Walker:
         yield from self._guarded(placed, node, entered, in_go)
         if body_end(node.body) is not End.EXIT:
             yield self._step(placed, Phase.LEAVING, in_go, before=entered)
+        self._check_end()
+        # Go's own destructor has run by then, so that the thread has no M; what calls Go gives it another.
+        for one in sorted(self._at_end, key=lambda one: one.node.round):  # type: ignore[attr-defined]
+            self._free = True
+            yield from self._plain(one)
 
 
 def callbacks(node: Export) -> int:

@@ -22,9 +22,9 @@ from typing import Any
 
 from golib.case import calltree, legality
 from golib.case.calltree import NODES, Case, Export, Go, Node, Thread
+from golib.judge import ranges
 from golib.judge.crossings import as_seen
 from golib.judge.outcome import Kind, Outcome, Signature
-from golib.toolchains.toolchain import version_key
 
 FILE = Path(__file__).with_name("known_issues.toml")
 
@@ -75,6 +75,8 @@ class Cause:
     chain: tuple[tuple[Kindly, ...], ...]
     first: bool = False
     """The last of the chain is the first callback of its thread."""
+    beside: tuple[tuple[Kindly, ...], ...] = ()
+    """Another chain that the case contains, anywhere."""
     bounds: tuple[str, ...] = ()
     on: tuple[str, ...] = ()
     """All of these are turned on."""
@@ -92,7 +94,11 @@ class Cause:
             and (not self.blocked or case.blocked in self.blocked)
             and (not self.handlers or case.handlers in self.handlers)
         )
-        return next(_chains(self, case), None) if world else None
+        chain = next(_chains(self, case), None) if world else None
+        if chain is None or not self.beside:
+            return chain
+        beside = next(_chains(Cause("", self.beside), case), None)
+        return None if beside is None else (*chain, *beside)
 
 
 def _chains(cause: Cause, case: Case) -> Iterator[tuple[int, ...]]:
@@ -254,11 +260,7 @@ class KnownIssue:
         )
 
     def affects(self, version: str) -> bool:
-        key = version_key(version)
-        return any(
-            version_key(first) <= key and (not last or key <= version_key(last))
-            for first, last in self.releases
-        )
+        return any(ranges.holds(one, version) for one in self.releases)
 
     def caused_by(self, case: Case) -> bool:
         """Whether the case contains the cause."""
@@ -326,7 +328,7 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
             url=entry["url"],
             title=entry["title"],
             effect=entry["effect"],
-            releases=tuple(_range(text) for text in entry["releases"]),
+            releases=tuple(ranges.read(text) for text in entry["releases"]),
             platforms=tuple(entry["platforms"]),
             causes=tuple(_cause(data) for data in entry["cause"]),
             ends=tuple(_end(data) for data in entry.get("end", ())),
@@ -357,7 +359,7 @@ def _case(text: str) -> Case:
 
 def _cause(data: dict[str, Any]) -> Cause:
     nodes = data.get("nodes", "")
-    may = {"nodes", "first", "bounds", "on", "signals", "blocked", "handlers"}
+    may = {"nodes", "first", "bounds", "on", "signals", "blocked", "handlers", "beside"}
     if unknown := set(data) - may:
         raise ValueError(f"cause: {', '.join(sorted(unknown))}: a cause has {', '.join(sorted(may))}")
     if not data:
@@ -366,6 +368,7 @@ def _cause(data: dict[str, Any]) -> Cause:
         text=nodes,
         chain=_elements(nodes),
         first=bool(data.get("first", False)),
+        beside=_elements(data.get("beside", "")),
         bounds=tuple(data.get("bounds", ())),
         on=tuple(data.get("on", ())),
         signals=bool(data.get("signals", False)),
@@ -378,20 +381,6 @@ def _end(data: dict[str, Any]) -> End:
     if set(data) != {"kind", "words", "frames"}:
         raise ValueError("end: it has kind, words and frames")
     return End(Kind(data["kind"]), re.compile(data["words"]), re.compile(data["frames"]))
-
-
-def _range(text: str) -> tuple[str, str]:
-    """``"1.22.5 - 1.22.12"``, ``"1.21.0"``, ``"1.23.5 and later"``."""
-    if text.endswith(" and later"):
-        first, last = text.removesuffix(" and later"), ""
-    else:
-        first, _, last = text.partition(" - ")
-        last = last or first
-    first, last = first.strip(), last.strip()
-    if last and version_key(last) < version_key(first):
-        raise ValueError(f"{text!r} ends before it begins")
-    version_key(first)
-    return first, last
 
 
 def without_a_part(issue: KnownIssue) -> Iterator[tuple[str, Case]]:

@@ -116,6 +116,11 @@ class Rule(Enum):
         'os/signal documentation, "Non-Go programs that call Go code": the Go runtime turns on the SA_ONSTACK'
         " flag of an existing handler and otherwise keeps it",
     )
+    SUSPENDED = (
+        "a foreign stack that was left and is resumed, the youngest callback first, goes on with"
+        " everything as it was",
+        "silent; seed: for the outer callback nothing has changed when the inner one has returned",
+    )
     DROPPED = (
         "the M of a thread that has ended has no bounds and no flag",
         "seed: dropm",
@@ -278,6 +283,8 @@ class _Asked:
     sp: int
     asked: int
     rounds: int = 1
+    away: bool = False
+    """The callback around it is on another stack, and g0's bounds are those: each time it may ask."""
 
 
 class _Known:
@@ -291,13 +298,13 @@ class _Known:
 
     def may_ask(self, sp: int, callbacks: int, *, first: bool, told: tuple[int, int]) -> int:
         """Questions that so many callbacks from there may ask.  ``told``: the last answer after them."""
-        if _contains(self._bounds, sp):
+        if _contains(self._bounds, sp) and not first:  # an M that it had before has gone with what it knew
             return 0
         return 1 if _contains(told, sp) else callbacks + first
 
-    def note(self, sp: int, asked: int, *, first: bool, told: tuple[int, int]) -> None:
+    def note(self, sp: int, asked: int, *, first: bool, told: tuple[int, int], away: bool = False) -> None:
         """Callbacks from there have asked so often."""
-        self._callbacks.append(_Asked(sp, asked - first if asked else 0))
+        self._callbacks.append(_Asked(sp, asked - first if asked else 0, away=away))
         if _contains(told, sp):
             self._bounds = told
 
@@ -308,7 +315,9 @@ class _Known:
     def in_the_middle(self, repeated: Step, times: int) -> int:
         """Questions that the rounds between the first and the last may ask, the first having been seen."""
         callbacks = self._callbacks[self._marks.get(repeated, 0) :]
-        asked = sum(one.asked * one.rounds for one in callbacks if not _contains(self._bounds, one.sp))
+        asked = sum(
+            one.asked * one.rounds for one in callbacks if one.away or not _contains(self._bounds, one.sp)
+        )
         for one in callbacks:
             one.rounds *= times - 1
         return asked * (times - 2)
@@ -379,7 +388,7 @@ def _everywhere(at: At) -> Compared:
     for name in ZERO:
         if values.get(name):
             yield name, 0, values[name], Rule.CROSSING
-    if in_c and not at.extra:
+    if in_c and not at.extra and step.handling is not None:
         yield "sigmask", at.initial | step.handling, event.sigmask, Rule.THREAD
 
 
@@ -412,6 +421,8 @@ def _unseen(at: At) -> Compared:
         if at.extra:
             first = not at.last.m
             asks = at.known.may_ask(at.last.sp, at.step.unseen, first=first, told=at.event.told)
+            if _away(at.last, at.step.callbacks):
+                asks = max(asks, at.step.unseen)
         yield "queries", Range(most=at.last.queries + asks), at.event.queries, Rule.COUNT
 
 
@@ -459,6 +470,7 @@ def _entered(at: At) -> Compared:
         yield from _same(event, before, BOUNDS, Rule.CACHED)
         return
     asks = at.known.may_ask(sp, 1, first=first, told=event.told)
+    asks = max(asks, _away(before, at.step.callbacks - 1))
     yield "queries", Range(most=before.queries + asks), event.queries, Rule.ASKED
     if _contains(event.told, sp):
         rule, bounds, exact = Rule.ANSWER, event.told, 1
@@ -468,6 +480,12 @@ def _entered(at: At) -> Compared:
     yield "hi", bounds[1], hi, rule
     if "accurate" in event.values:
         yield "accurate", exact, event.values["accurate"], rule
+
+
+def _away(before: Event, around: int) -> bool:
+    """The youngest of the callbacks under way ``around`` one stands on another stack, which its thread has
+    left since: what is in place are its bounds."""
+    return around > 0 and not _contains(before.bounds, before.sp)
 
 
 def _frame_left(at: At) -> Compared:
@@ -484,9 +502,8 @@ def _returned(at: At) -> Compared:
     event, before, inside = at.event, at.before, at.inside
     assert before is not None
     if not at.step.unseen and at.last is not None and inside is not None:
-        asks = at.known.may_ask(before.sp, 1, first=False, told=event.told) - (
-            inside.queries - before.queries
-        )
+        asks = at.known.may_ask(before.sp, 1, first=False, told=event.told)
+        asks = max(asks, _away(before, at.step.callbacks)) - (inside.queries - before.queries)
         yield "queries", Range(most=at.last.queries + max(0, asks)), event.queries, Rule.RESTORED
     if before.m:
         yield "m", before.m, event.m, Rule.BOUND
@@ -550,7 +567,8 @@ def _handling(at: At) -> Compared:
     assert at.before is not None
     has_one = not at.before.altstack[2] & 2  # SS_DISABLE
     yield "did", 2 if has_one and at.case.handlers != "nostack" else 1, at.event.did, Rule.HANDLER
-    yield "sigmask", at.before.sigmask | at.step.handling, at.event.sigmask, Rule.HANDLER
+    if at.step.handling is not None:
+        yield "sigmask", at.before.sigmask | at.step.handling, at.event.sigmask, Rule.HANDLER
 
 
 def _handled(at: At) -> Compared:
@@ -583,9 +601,34 @@ def _signalled(at: At) -> Compared:
         return
     # "The Go handler removes itself", to raise the signal again: one that comes meanwhile to another thread
     # may be dropped (os/signal, "Go programs that use cgo or SWIG").
-    if at.step.alone and not at.case.signals:
+    begun = at.step.before
+    if begun is not None and begun.ignored:
+        yield "did", 0, at.event.did, Rule.HANDLER
+    elif at.step.alone and not at.case.signals:
         yield "did", Range(least=1), at.event.did, Rule.DID
     yield from _given_back(at, at.before, Rule.SIGNAL)
+
+
+def _went_on(at: At) -> Compared:
+    """The foreign stack goes on where it was left: what it has of Go under way is as it was."""
+    assert at.before is not None
+    yield "did", 1, at.event.did, Rule.DID
+    if not at.before.m:
+        return
+    yield "m", at.before.m, at.event.m, Rule.BOUND
+    if at.step.callbacks:
+        yield from _given_back(at, at.before, Rule.SUSPENDED)
+        return
+    yield from _same(at.event, at.before, MACHINE, Rule.SUSPENDED)  # nobody further up needs the old bounds
+    yield from _own_state(at, at.before)
+
+
+def _came_back(at: At) -> Compared:
+    """What was resumed has ended, or is suspended again: callbacks may have begun and ended on it."""
+    assert at.before is not None
+    if at.before.m:
+        yield "m", at.before.m, at.event.m, Rule.BOUND
+    yield from _own_state(at, at.before)
 
 
 def _limited(at: At) -> Compared:
@@ -721,6 +764,8 @@ RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
     (calltree.Signal, Phase.ENTERED): (_handling,),
     (calltree.Signal, Phase.LEAVING): (_handled,),
     (calltree.Signal, Phase.AFTER): (_signalled,),
+    (calltree.Suspend, Phase.AFTER): (_went_on,),
+    (calltree.Resume, Phase.AFTER): (_came_back,),
     (calltree.Setrlimit, Phase.AFTER): (_limited,),
     (calltree.LockThread, Phase.DID): (_locked,),
 }
@@ -877,7 +922,8 @@ def _note(at: At) -> None:
     if isinstance(step.node, calltree.Go) and step.phase is Phase.ENTERED and at.before is not None:
         asked = event.queries - at.before.queries
         if at.extra:
-            at.known.note(event.values["sched_sp"], asked, first=not at.before.m, told=event.told)
+            first, away = not at.before.m, _away(at.before, step.callbacks - 1)
+            at.known.note(event.values["sched_sp"], asked, first=first, told=event.told, away=away)
     elif step.unseen and at.last is not None and at.extra:
         asked = event.queries - at.last.queries
         at.known.note(at.last.sp, asked, first=not at.last.m, told=event.told)

@@ -21,6 +21,7 @@ from enum import Enum
 from golib.case.calltree import Case
 from golib.judge import model
 from golib.judge.model import Divergence
+from golib.judge.ranges import holds, read
 from golib.run.trace import HARNESS_STATUS, OUT_OF_TIME, Ended, Event, Record
 
 
@@ -109,16 +110,24 @@ def signature_of(found: Divergence) -> Signature:
     return Signature(Kind.DIVERGENCE.value, found.key)
 
 
-def judge(case: Case, ended: Ended, stack_guard: int | None = None) -> Outcome:
-    """What the case came to.  stack_guard: runtime.stackGuard in bytes, where DWARF has it."""
+def dies(case: Case, version: str) -> str:
+    """What the process must die of with that release; empty where it survives."""
+    if isinstance(case.dies, str):
+        return case.dies
+    return next((text for range, text in case.dies if version and holds(read(range), version)), "")
+
+
+def judge(case: Case, ended: Ended, stack_guard: int | None = None, version: str = "") -> Outcome:
+    """What the case came to.  stack_guard: runtime.stackGuard in bytes, where DWARF has it.  version: the Go
+    release, for a case that dies by release."""
     record = ended.record
     complete = ended.status == 0 and record.finished > 0
     found = tuple(model.divergences(case, record.events, complete=complete, stack_guard=stack_guard))
     kind, headline = _end(ended, complete)
-    if case.dies:
+    if expected := dies(case, version):
         if complete:
-            kind, headline = Kind.ALIVE, f"it came to its end, and should have died of: {case.dies}"
-        elif kind is Kind.FATAL and case.dies in headline:
+            kind, headline = Kind.ALIVE, f"it came to its end, and should have died of: {expected}"
+        elif kind is Kind.FATAL and expected in headline:
             kind, headline = Kind.PASSED, "passed"
     outcome = _outcome(case, kind, headline, found, record.events, ended.status, ended.stderr, case)
     return replace(outcome, reports=ended.reports)

@@ -28,7 +28,7 @@ _PROTOTYPES = {
     "golib_export_end": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
     "golib_scenario_begin": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
     "golib_scenario_end": ctypes.CFUNCTYPE(None, ctypes.POINTER(NodeStruct)),
-    "golib_handle": ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_int, ctypes.c_int),
+    "golib_handle": ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_uint64),
     "golib_unhandle": ctypes.CFUNCTYPE(None, ctypes.c_int),
     "golib_signals_start": ctypes.CFUNCTYPE(None, ctypes.c_int),
     "golib_signals_stop": ctypes.CFUNCTYPE(None),

@@ -18,6 +18,7 @@ from typing import NoReturn
 from golib.case import calltree
 from golib.case.calltree import Case
 from golib.case.prototype import Prototype
+from golib.case.script import ALL_SIGNALS
 from golib.run import binding, process, structs
 from golib.run.program import Program
 from golib.run.trace import CALL_STATUS, HARNESS_STATUS
@@ -135,8 +136,9 @@ def lay(request: Request) -> None:
         if value:
             process.lay(name, value)
     if "early" in case.handlers:
-        for name in case.handled():
-            process.handle(calltree.HANDLED[name], onstack="nostack" not in case.handlers)
+        mask = ALL_SIGNALS if "masked" in case.handlers else 0
+        for name in {name for one in request.cases for name in one.handled()}:
+            process.handle(calltree.HANDLED[name], onstack="nostack" not in case.handlers, mask=mask)
     if case.on:
         # Go's os.Getenv reads what exec laid, C's getenv reads this.
         os.environ["GOLIB_WORLD"] = ",".join(case.on)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import itertools
+import mmap
 import os
 import signal
 import struct
@@ -70,12 +71,31 @@ class _Action(ctypes.Structure):
 _SA_ONSTACK = 0x08000000
 
 
-def handle(number: int, *, onstack: bool) -> None:
-    """Installs a handler for a signal that does nothing: before anything is loaded there is only the C
-    library's code to be one.  Raises OSError."""
+_JUMPS = {
+    "x86_64": bytes.fromhex("ff2502000000") + b"\xcc\xcc",  # jmp *2(%rip)
+    "aarch64": bytes.fromhex("5000005800021fd6"),  # ldr x16, .+8; br x16
+}
+"""Eight bytes of code that jump to the address behind them."""
+
+_entries: dict[int, ctypes.c_char] = {}
+"""Of each signal that ``handle`` was asked for the first byte of its jump."""
+
+
+def entry(number: int) -> int:
+    """Where the handler of that signal begins, or 0; 8 bytes behind it is the address to which it jumps."""
+    return ctypes.addressof(_entries[number]) if number in _entries else 0
+
+
+def handle(number: int, *, onstack: bool, mask: int) -> None:
+    """Installs a handler for a signal before anything is loaded: a jump, which leads to a function of the C
+    library that does nothing, and later to the bridge's.  Raises OSError."""
     library = ctypes.CDLL(None, use_errno=True)
-    nothing = ctypes.cast(library.abs, ctypes.c_void_p).value
-    action = _Action(handler=nothing, flags=_SA_ONSTACK if onstack else 0)
+    code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    nothing = ctypes.cast(library.abs, ctypes.c_void_p).value or 0
+    code.write(_JUMPS[os.uname().machine] + struct.pack("<Q", nothing))
+    _entries[number] = ctypes.c_char.from_buffer(code)
+    action = _Action(handler=entry(number), flags=_SA_ONSTACK if onstack else 0)
+    action.mask[0] = mask
     if library.sigaction(number, ctypes.byref(action), None) != 0:
         raise OSError(ctypes.get_errno(), f"no handler for signal {number}")
 

@@ -20,6 +20,7 @@ from typing import Any
 from golib.case import calltree, legality, prototype
 from golib.case.calltree import Node
 from golib.case.script import Phase
+from golib.run import process
 from golib.run.binding import BindingError, Bridge
 from golib.run.structs import NodeStruct, Thunk
 from golib.run.trace import Left
@@ -78,6 +79,7 @@ class Program:
         """What its scenarios raised, in that order."""
         self._keep: list[Any] = []
         self._number = first
+        self._inside = 0  # the foreign stack on which the next node stands
         self._addresses: list[tuple[ctypes.Structure, str, str]] = []
         self.leave = legality.leaves_interpreter(case)
         self.root = NodeStruct(id=-1)
@@ -93,8 +95,9 @@ class Program:
         """Runs on this thread, once linked, while its case's signals arrive on all the threads."""
         case, function = self.case, self._bridge.function
         handled = [calltree.HANDLED[name] for name in case.handled()]
+        onstack, masked = "nostack" not in case.handlers, "masked" in case.handlers
         for number in handled:
-            function("golib_handle")(number, "nostack" not in case.handlers, "early" in case.handlers)
+            function("golib_handle")(number, onstack, masked, process.entry(number))
         if case.signals:
             function("golib_signals_start")(calltree.SIGNALS[case.signals])
         function("golib_run")(self.root, calltree.SIGNALS.get(case.blocked, 0), self.leave)
@@ -126,7 +129,11 @@ class Program:
         self._keep.append(struct)
         thunk.arg = ctypes.addressof(struct)
         # Numbered as Case.walk does: the body, then what is deferred.
+        outer = self._inside
+        if isinstance(node, calltree.Stack | calltree.Thread):
+            self._inside = getattr(node, "region", 0)
         body = self._fill(struct, "body", node.body)
+        self._inside = outer
         if node.symbol:
             self._addresses.append((thunk, "fn", node.symbol))
         for name in _PROPERTIES[type(node)]:
@@ -140,8 +147,14 @@ class Program:
             case calltree.Python():
                 calls = self._from_python(node, body)
                 thunk.fn = self._callback(lambda _: self._python_frame(struct, calls, did=1))
-            case calltree.Stack():
+            case calltree.Stack() | calltree.Resume():
                 struct.region_lo, struct.region_hi = self._regions[node.region]
+            case calltree.Suspend():
+                struct.region_lo, struct.region_hi = self._regions[self._inside]
+            case calltree.AtEnd():
+                struct.argument = node.round
+            case calltree.Notify() | calltree.Take() | calltree.Stop() | calltree.Ignore() | calltree.Reset():
+                struct.argument = calltree.HANDLED[node.name]
             case calltree.Export():
                 if node.seeds:
                     self._addresses.append((struct, "export", node.name))
@@ -153,7 +166,8 @@ class Program:
             case calltree.Fault():
                 struct.argument = calltree.FAULTS.index(node.kind)
             case calltree.Signal():
-                struct.argument = (calltree.HANDLED if node.body else calltree.SIGNALS)[node.name]
+                struct.argument = {**calltree.HANDLED, **calltree.SIGNALS}[node.name]
+                struct.times = calltree.WAYS.index(node.by)
             case calltree.Thread():
                 self._fill(struct, "deferred", node.deferred)
                 self._thread(node, struct, body)

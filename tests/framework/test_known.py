@@ -95,7 +95,7 @@ def test_an_entry_may_have_several_ranges(tmp_path: Path) -> None:
         ({"cause": "[{nodes = 'C('}]"}, "cause 'C(': "),
         (
             {"cause": "[{moon = 'full'}]"},
-            "cause: moon: a cause has blocked, bounds, first, handlers, nodes, on, signals",
+            "cause: moon: a cause has beside, blocked, bounds, first, handlers, nodes, on, signals",
         ),
         ({"cause": "[{}]"}, "cause: it names nodes, or something of the world"),
         ({"cause": "[{nodes = 'Panic'}]"}, "its proof does not contain its cause"),
@@ -222,6 +222,7 @@ def test_a_cause_is_a_chain_of_nodes(tmp_path: Path, nodes: str, has: str, has_n
             "Case(Go(), Thread(Stack(Go())))",
             "Case(Thread(C(Go()), Stack(Go())))",
         ),
+        ("nodes = 'Go > GC', beside = 'Go > Go'", "Case(Go(C(Go()), GC()))", "Case(Go(GC()))"),
     ],
 )
 def test_a_cause_names_the_world_and_what_comes_first(
