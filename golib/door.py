@@ -102,7 +102,12 @@ class Subject:
 
     def judge(self, case: Case, ended: trace.Ended) -> Outcome:
         """What such an end comes to."""
-        return outcome.judge(case, ended, self._stack_guard, self.library.toolchain.version)
+        return outcome.judge(case, ended, self._stack_guard, self._version)
+
+    @property
+    def _version(self) -> str:
+        """The Go release, or nothing where that is not known."""
+        return self.library.toolchain.version
 
     def run_in_a_row(
         self, cases: Sequence[Case], timeout: float = DEADLINE, *, load: int = 0
@@ -163,7 +168,7 @@ class Subject:
                 ranges.read(text)
             except ValueError as error:
                 raise IllegalCase(f"dies: {text!r} is no range of releases: {error}") from None
-        version = self.library.toolchain.version
+        version = self._version
         for placed in case.walk():
             since = placed.node.since
             if since and version_key(version) < version_key(f"{since}.0"):
@@ -230,6 +235,10 @@ class FromOutside(Subject):
             self._exports = prototypes.read(outside.path)
         except PrototypesError:  # a stripped one
             self._exports = {}
+
+    @property
+    def _version(self) -> str:
+        return self.shipped.release
 
     def world(self, case: Case) -> World:
         return World.of(case, variables())

@@ -23,13 +23,14 @@ from typing import Any
 import filelock
 
 from golib import reduce
-from golib.case import calltree, grammar, legality
+from golib.case import calltree, grammar, legality, phrases
 from golib.case.calltree import Case
 from golib.door import Subject, first_matters, flavour, setting
 from golib.judge import known
 from golib.judge.known import KnownIssue, Verdict
 from golib.judge.outcome import Outcome, Signature
 from golib.show import report
+from golib.toolchains.toolchain import version_key
 
 BOUNDS: tuple[calltree.Bounds, ...] = ("real", "hidden", "absent")
 ROW = 64
@@ -65,8 +66,9 @@ RARE_LOOKED_INTO = 2
 """Cases of such a row that are run again."""
 
 
-def generate(count: int, seed: str) -> list[Case]:
-    """``count`` legal cases that depend on the seed alone, no two of them equal.
+def generate(count: int, seed: str, release: str = "") -> list[Case]:
+    """``count`` legal cases that depend on the seed alone, no two of them equal; without those that need a
+    newer Go than that release.
 
     Of the generator only ``random()`` is used, and a number seeds it: Python promises the same numbers in
     every version for no more than that (documentation of random, "Notes on Reproducibility").
@@ -83,7 +85,9 @@ def generate(count: int, seed: str) -> list[Case]:
             legality.check(case)
         except calltree.IllegalCase:
             continue
-        drawn[case] = None
+        newest = phrases.since(case) if release else ""
+        if not newest or version_key(release) >= version_key(f"{newest}.0"):
+            drawn[case] = None
     return list(drawn)
 
 

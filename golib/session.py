@@ -818,7 +818,7 @@ class Fuzz:
             f"{path} is passed over, it holds no case any more: {why}"
             for path, why in failures.unreadable.items()
         ]
-        drawn = fuzz.generate(run.options.fuzz, f"{run.options.seed} {name} {shard}")
+        drawn = fuzz.generate(run.options.fuzz, f"{run.options.seed} {name} {shard}", bridge.version)
         fuzzer = fuzz.Fuzzer(bridge.subject, bridge.version, self._issues, run.timeout)
         try:
             search = fuzzer.search([*before, *drawn])

@@ -107,7 +107,7 @@ def measures(
 ) -> list[Measure]:
     """program: the floor's, compiled. The numbers are those of a round. Raises Stop."""
     subject = golib.open(library)
-    drawn_cases = fuzz.generate(drawn, "bench")
+    drawn_cases = fuzz.generate(drawn, "bench", library.toolchain.version)
     plain = [case for case in drawn_cases if door.setting(case) == door.setting(CASE)][:row]
     # A case that kills its child would make it a measure of dying.
     plain = [case for case in plain if subject.run(case).kind is Kind.PASSED]

@@ -494,7 +494,7 @@ def fuzz_alone(library: build.Library, count: int) -> Failure | None:
     alone. Raises Stop when golib itself fails."""
     subject = golib.open(library)
     ran = 0
-    drawn = _drawn(count, library.flavour)
+    drawn = _drawn(count, library.flavour, library.toolchain.version)
     for start in range(0, len(drawn), ROW):
         for row in fuzz.rows(drawn[start : start + ROW]):
             for case, outcome in zip(row, subject.run_in_a_row(row, CASE_SECONDS), strict=True):
@@ -517,8 +517,8 @@ def _fails(library: build.Library, outcome: Outcome) -> bool:
 
 
 @functools.cache
-def _drawn(count: int, wanted: str) -> list[Case]:
-    return [case for case in fuzz.generate(count, "mutants") if flavour(case) == wanted]
+def _drawn(count: int, wanted: str, release: str) -> list[Case]:
+    return [case for case in fuzz.generate(count, "mutants", release) if flavour(case) == wanted]
 
 
 _FOUND_FAULT = ("AssertionError", "Failed")

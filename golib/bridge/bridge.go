@@ -8,19 +8,12 @@ package bridge
 // // Python looks the C functions up by their names, whatever CGO_CFLAGS says.
 // #cgo CFLAGS: -fvisibility=default
 // #cgo LDFLAGS: -Wl,--wrap=pthread_getattr_np -Wl,--wrap=crosscall2
-// #include <stdlib.h>
 // #include "golib.h"
 import "C"
 
 import (
-	"io"
-	"os"
-	"os/signal"
 	"runtime"
-	"runtime/pprof"
-	"runtime/trace"
 	"sync/atomic"
-	"syscall"
 	"unsafe"
 
 	"pytest-golib.invalid/bridge/g"
@@ -198,63 +191,4 @@ func load(base unsafe.Pointer, offset uintptr, size uint32) C.uint64_t {
 		return C.uint64_t(*(*uint64)(at))
 	}
 	return 0
-}
-
-// begin turns on what the case's world asks for, before any call comes in.
-func begin() {
-	if wants("notify") {
-		// The signal that a Signal leaf sends reaches Go's handler.
-		c := make(chan os.Signal, 64)
-		signal.Notify(c, syscall.SIGUSR1)
-	}
-	if wants("trace") {
-		must(trace.Start(traceWriter()))
-	}
-	if wants("cpuprofile") {
-		must(pprof.StartCPUProfile(io.Discard))
-	}
-	if wants("blockprofile") {
-		runtime.SetBlockProfileRate(1)
-	}
-	if wants("mutexprofile") {
-		runtime.SetMutexProfileFraction(1)
-	}
-	if wants("memprofile") {
-		runtime.MemProfileRate = 1
-	}
-}
-
-// traceFile takes the execution trace, if somebody wants to read it.
-var traceFile *os.File
-
-func traceWriter() io.Writer {
-	s := C.CString("GOLIB_TRACE")
-	defer C.free(unsafe.Pointer(s))
-	path := C.GoString(C.getenv(s))
-	if path == "" {
-		return io.Discard
-	}
-	var err error
-	traceFile, err = os.Create(path)
-	must(err)
-	return traceFile
-}
-
-//export golibStopTrace
-func golibStopTrace() {
-	trace.Stop()
-	must(traceFile.Close())
-}
-
-func wants(what string) bool {
-	s := C.CString(what)
-	defer C.free(unsafe.Pointer(s))
-	return C.golib_wants(s) != 0
-}
-
-func must(err error) {
-	if err != nil {
-		s := C.CString(err.Error())
-		C.golib_fault(s)
-	}
 }

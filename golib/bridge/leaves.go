@@ -50,6 +50,8 @@ var leaves = map[C.int32_t]func(*C.struct_node) uint64{
 	kind("Stop"):      stop,
 	kind("Ignore"):    ignore,
 	kind("Reset"):     reset,
+	kind("TurnOn"):    func(n *C.struct_node) uint64 { return turn(n, true) },
+	kind("TurnOff"):   func(n *C.struct_node) uint64 { return turn(n, false) },
 }
 
 // Leaf registers a function of the library's own as a leaf of a call tree,

@@ -31,16 +31,19 @@ __all__ = [
     "Do",
     "Export",
     "Fault",
+    "Give",
     "Go",
     "Goexit",
     "Grow",
     "Ignore",
     "IllegalCase",
     "LockThread",
+    "Next",
     "NoCallback",
     "Node",
     "Notify",
     "Panic",
+    "Pull",
     "Python",
     "Random",
     "Reset",
@@ -55,6 +58,8 @@ __all__ = [
     "Thread",
     "Together",
     "Traceback",
+    "TurnOff",
+    "TurnOn",
     "Wake",
     "Yield",
     "parse",
@@ -332,7 +337,6 @@ class AltStack(Frame):
 
     stands = ("c",)
     symbol = "golib_frame_altstack"
-    weight = 0
 
     size: int = number(64 * KIB, 0, 1024 * KIB)
 
@@ -453,6 +457,67 @@ class Ignore(_OfASignal):
 
 class Reset(_OfASignal):
     """signal.Reset: the handler that the host had is there again."""
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class TurnOn(GoLeaf):
+    """One of ``SWITCHES`` but notify: from now on it is on."""
+
+    weight = 0
+
+    name: str = "trace"
+
+    def __init__(self, *, name: str = "trace") -> None:
+        self._set(body=(), name=name)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class TurnOff(GoLeaf):
+    """One of ``SWITCHES`` but notify: it is off again."""
+
+    weight = 0
+
+    name: str = "trace"
+
+    def __init__(self, *, name: str = "trace") -> None:
+        self._set(body=(), name=name)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Pull(GoLeaf):
+    """iter.Pull of a sequence whose body is the node's: it runs in a coroutine of Go's, a part of it at each
+    ``Next``.  ``name`` tells one from another."""
+
+    weight = 0
+    since = "1.23"
+
+    name: str = "a"
+
+    def __init__(self, *body: Node, name: str = "a") -> None:
+        self._set(body=body, name=name)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Next(GoLeaf):
+    """Calls next of that ``Pull``, which runs its body until it gives a value, or to its end.  From where,
+    the documentation of iter leaves open, but for calls at the same time."""
+
+    weight = 0
+    since = "1.23"
+    seen = (Seen("did"),)
+
+    name: str = "a"
+
+    def __init__(self, *, name: str = "a") -> None:
+        self._set(body=(), name=name)
+
+
+class Give(GoLeaf):
+    """Gives a value to whoever called ``Next``, and goes on at the next call."""
+
+    weight = 0
+    since = "1.23"
+    seen = (Seen("did"),)
 
 
 class NoCallback(Panic):
@@ -817,6 +882,11 @@ class Case:
         """The signals for which the host has handlers, each once."""
         nodes = (placed.node for placed in self.walk())
         return tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, Signal) and node.body))
+
+    @property
+    def switched(self) -> bool:
+        """Whether anything of ``SWITCHES`` is on at some time."""
+        return bool(self.on) or any(isinstance(placed.node, TurnOn) for placed in self.walk())
 
     def calls(self) -> tuple[str, ...]:
         """The scenarios that it runs, each once."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from golib.case import calltree
+from golib.case import calltree, phrases
 from golib.case.calltree import KIB, Case, Frame, Node
 
 Choose = Callable[[Sequence[Any]], Any]
@@ -58,6 +58,9 @@ class Place:
     threads: int = 0
     signals: tuple[str, ...] = ()  # what a Signal leaf may send
     repeated: bool = False  # below a frame that repeats its body: one such is enough
+    handled: tuple[str, ...] = ()  # signals of which the host may have handlers
+    onstack: bool = False  # they run on the alternate stack
+    goless: bool = False  # in one that does, where Go cannot be called
 
     def below(self, frame: str, **changes: Any) -> Place:
         """The place in a frame of that kind which stands here."""
@@ -117,15 +120,18 @@ def kinds(place: Place) -> tuple[str, ...]:
         without.add("Goexit")
     if place.repeated:
         without.add("GC")
-    if not place.signals:
+    if not place.signals and (not place.handled or place.depth >= MAX_DEPTH):
         without.add("Signal")
+    if place.goless:
+        without |= {"Go", "Export", "Stack", "AltStack"}
     if not place.regions:
         without.add("Stack")
     if place.threads >= MAX_THREADS or place.depth + 1 >= MAX_DEPTH:
         without |= {"Thread", "Together"}
     if place.depth >= MAX_DEPTH:
         without |= _BODIES
-    return tuple(kind for kind in _KINDS[place.frame] if kind not in without)
+    more = ("Signal",) * 4 if place.handled and place.frame == "c" else ()
+    return tuple(kind for kind in (*_KINDS[place.frame], *more) if kind not in without)
 
 
 @lru_cache(4 * _KEPT)
@@ -153,9 +159,25 @@ def forms(kind: str, place: Place) -> tuple[Form, ...]:
         case "Export":
             return _exports(place)
         case "Signal":
-            return (Form("Signal", (("name", place.signals),)),)
+            return _signals(place)
+        case "AltStack":
+            # Given back at the end, which nothing may jump over.
+            below = place.below("c", recovers=False, exits=False)
+            return (Form("AltStack", (("size", (64 * KIB, 16 * KIB)),), (Slot(below),)),)
     fields = dataclasses.fields(calltree.NODES[kind])
     return (Form(kind, tuple((f.name, drawn) for f in fields if (drawn := f.metadata.get("drawn")))),)
+
+
+def _signals(place: Place) -> tuple[Form, ...]:
+    """One that Go handles, or the host with a body."""
+    made = [Form("Signal", (("name", place.signals),))] if place.signals else []
+    if place.handled and place.depth < MAX_DEPTH:
+        # The handler's mask has its own signal blocked.
+        below = place.below(
+            "c", recovers=False, exits=False, signals=(), handled=(), repeated=True, goless=place.onstack
+        )
+        made += [Form("Signal", (("name", place.handled),), (Slot(below, (1, 1, 2)),))] * 2
+    return tuple(made)
 
 
 def _guarded(
@@ -233,8 +255,19 @@ def case(choose: Choose, bounds: Sequence[calltree.Bounds], worlds: bool = True)
                 world[field.name] = choose(values)
         blocked = world["blocked"]
         world["signals"] = choose(("", "", *_deliverable(on, blocked)))
-    top = Slot(Place("c", signals=_deliverable(on, blocked)), TREES)
-    return Case(*_Grower(choose).slot(top), **world)
+    handled: tuple[str, ...] = ()
+    if worlds and choose((False, False, False, False, True)):
+        world["handlers"] = choose(calltree.HANDLERS)
+        without = {blocked, world.get("signals")}
+        if world["handlers"] == "nostack":
+            without.add("SIGURG")
+        if "early" not in world["handlers"]:
+            without |= set(calltree.SYNCHRONOUS)
+        handled = tuple(name for name in calltree.HANDLED if name not in without)
+    onstack = world.get("handlers") != "nostack"
+    place = Place("c", signals=_deliverable(on, blocked), handled=handled, onstack=onstack)
+    made = Case(*_Grower(choose).slot(Slot(place, TREES)), **world)
+    return phrases.into(made, choose) if worlds and choose((False, False, False, True)) else made
 
 
 def _deliverable(on: tuple[str, ...], blocked: str) -> tuple[str, ...]:
@@ -256,7 +289,7 @@ class _Grower:
         nodes = []
         for _ in range(count):
             # What is in the first of them may leave nothing for the next.
-            if self._left > 0:
+            if self._left > 0 and kinds(slot.place):
                 self._left -= 1
                 nodes.append(self._node(self._choose(self._kinds(slot.place)), slot.place))
         return nodes

@@ -28,6 +28,7 @@ from golib.case.calltree import (
     REGIONS,
     RELAYED,
     SIGNALS,
+    SWITCHES,
     SYNCHRONOUS,
     WAYS,
     AltStack,
@@ -38,13 +39,16 @@ from golib.case.calltree import (
     Export,
     Fault,
     Frame,
+    Give,
     Go,
     Goexit,
     GoLeaf,
     Ignore,
     IllegalCase,
+    Next,
     Node,
     Notify,
+    Pull,
     Python,
     Reset,
     Resume,
@@ -56,6 +60,8 @@ from golib.case.calltree import (
     Take,
     Thread,
     Together,
+    TurnOff,
+    TurnOn,
 )
 from golib.case.script import End, body_end, check_order, end
 
@@ -141,6 +147,15 @@ class _OtherStack:
         self.size = size
 
 
+@dataclass
+class _Calls:
+    """Callbacks of one thread, so far."""
+
+    any: bool = False
+    borrowed: bool = False
+    """The first of them came inside an AltStack, which has ended."""
+
+
 @dataclass(frozen=True)
 class _Place:
     """What legality must know of the place where a node stands."""
@@ -160,10 +175,15 @@ class _Place:
     handlers: str = ""  # how the host has installed its handlers
     dies: bool = False  # the case says what it dies of
     thread: str = "main"  # the kind of thread
+    calls: _Calls = dataclasses.field(default_factory=lambda: _Calls())
+    handled: tuple[str, ...] = ()  # the signals for which the host has handlers
     inside: int | None = 0  # the region of the innermost foreign stack on this thread
     relayed: dict[str, str] = dataclasses.field(default_factory=dict)
     """What os/signal was asked for, so far: the newest of each signal.  One for all the places of a case."""
     once: bool = True  # runs once, and before all that stands after it
+    pulled: dict[str, Pull] = dataclasses.field(default_factory=dict)
+    """Coroutines of Go's by their names, so far."""
+    gives: bool = False  # in the body of one
     repeats: bool = False  # in a frame that repeats
     own: _OtherStack | None = None  # this thread's own stack, where it is not the main thread's
 
@@ -235,13 +255,22 @@ def check(case: Case) -> frozenset[Basis]:
     place = _Place(
         *("c", main, INTERPRETER, 0, main, case.bounds != "real", case.on, frozenset()),
         handlers=case.handlers,
+        handled=case.handled(),
         dies=bool(case.dies),
     )
     for index, tree in enumerate(case.trees):
         if end(tree) is End.PANIC and not case.dies:
             raise IllegalCase(f"tree {index} panics with no recover above it, so Go must end the process")
         _check_node(tree, place, basis, str(index))
-    if any(isinstance(placed.node, Suspend | Resume) for placed in case.walk()):
+    nodes = [placed.node for placed in case.walk()]
+    if any(isinstance(node, TurnOff) and node.name == "cpuprofile" for node in nodes) and (
+        case.signals == "SIGPROF"
+        or any(isinstance(node, Signal) and node.name == "SIGPROF" for node in nodes)
+    ):
+        raise IllegalCase("SIGPROF ends a process that has turned its CPU profile off")
+    if any(isinstance(node, Next) for node in nodes):
+        check_order(case)
+    if any(isinstance(node, Suspend | Resume) for node in nodes):
         basis.add(Basis.SILENT)
         _check_suspended(case)
     return frozenset(basis)
@@ -282,11 +311,15 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
 
     if place.frame not in node.stands:
         raise illegal(f"only a {node.stands[0].capitalize()} frame can do this")
-    if place.alternate and (isinstance(node, Go | Export) or (isinstance(node, Python) and node.call)):
+    if place.alternate and isinstance(node, AltStack):
+        raise illegal("on the alternate stack the kernel does not let it be replaced (sigaltstack(2), EPERM)")
+    leaves = isinstance(node, Go | Export | Stack) or (isinstance(node, Python) and node.call)
+    if place.alternate and leaves:
         raise illegal(
-            "in a handler on the alternate stack Go cannot be called: while Go runs on its goroutine's stack,"
-            " the next signal begins at the top of the alternate one, over the handler's frames (seen: 3 of"
-            " 15 died by SIGSEGV, without a word); handlers='nostack' runs it on the thread's own stack"
+            "in a handler on the alternate stack Go cannot be called, and no stack entered: while the thread is"
+            " on another one, the next signal begins at the top of the alternate one, over the handler's frames"
+            " (seen: 3 of 15 died by SIGSEGV, without a word); handlers='nostack' runs it on the thread's own"
+            " stack"
         )
     below = place
     match node:
@@ -371,6 +404,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                 raise illegal(
                     f"Go's signal handlers need {SMALLEST_ALTERNATE} bytes; say what it dies of with dies="
                 )
+            if body_end(node.body):
+                raise illegal("a panic or a Goexit would leave it in place, for whoever comes later")
             basis.add(Basis.SILENT)
             needs(C_FRAME, "a C frame")
             below = using(C_FRAME, "c", handler=node.size or HANDLER)
@@ -386,6 +421,11 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                 raise illegal(
                     f"Go has a handler of its own for {node.name}: only one that was there before is"
                     f" called by it; say handlers= one of {early}"
+                )
+            if node.name == "SIGURG" and place.handlers == "nostack":
+                raise illegal(
+                    "Go sends it to its own threads, and a handler that may find Go running needs SA_ONSTACK"
+                    " (os/signal)"
                 )
             if place.relayed.get(node.name, "host") != "host":
                 raise illegal(f"the host's handler does not run after {place.relayed[node.name]}")
@@ -410,6 +450,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                     raise illegal(
                         f"without a body name is one of {', '.join(SIGNALS)}, or of a signal after Notify"
                     )
+                if node.name in place.handled:
+                    raise illegal("the host handles it in this case; give it a body")
                 if needs_switch := _lacks_switch(node.name, place.on):
                     raise illegal(f"it ends a process that has not turned {needs_switch!r} on")
             elif place.relayed[node.name] in ("Notify", "Take"):
@@ -419,6 +461,25 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             needs(4 * KIB + RESERVE + ESTIMATE_BELOW, "a signal handler")
         case Notify() | Take() | Stop() | Ignore() | Reset():
             _check_relay(node, place, illegal)
+        case TurnOn() | TurnOff():
+            _check_switch(node, place, illegal)
+        case Pull():
+            if not place.once:
+                raise illegal("it stands in no frame that repeats, and beside no other thread")
+            if body_end(node.body):
+                raise illegal("a panic in its body comes out of Next, which golib does not follow")
+            basis.add(Basis.SILENT)
+            place.pulled[node.name] = node
+        case Next():
+            if node.name not in place.pulled:
+                raise illegal("there was no Pull of that name")
+            if not place.once:
+                raise illegal("it stands in no frame that repeats, and beside no other thread")
+            basis.add(Basis.SILENT)
+            _check_children(place.pulled[node.name], using(0, "go", gives=True), basis, path)
+        case Give():
+            if not place.gives:
+                raise illegal("it stands in the body of a Pull")
         case AtEnd():
             if place.thread not in ("native", "memory"):
                 raise illegal("it is for native threads and those on memory of the caller's")
@@ -446,10 +507,19 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             if not node.name:
                 raise illegal("it names no function; register one with Leaf in a Go file of the library")
             basis.add(Basis.SILENT)
+    if isinstance(node, Go | Export) or (isinstance(node, Python) and node.call):
+        if place.calls.borrowed and not place.dies:
+            raise illegal(
+                "the thread's first callback came inside an AltStack that is there no more: Go has taken it"
+                " for its signals, and says so when it finds it gone (non-Go code disabled sigaltstack)"
+            )
+        place.calls.any = True
     if isinstance(node, C) and node.times > 1:
         below = dataclasses.replace(below, once=False, repeats=True)
     if isinstance(node, Together):
         below = dataclasses.replace(below, once=False)
+    if isinstance(node, Pull):
+        return  # its body runs where Next stands
     if not isinstance(node, Frame | Signal | AtEnd) and node.children():
         raise illegal("a leaf has no body")
     if isinstance(node, Go | Thread):
@@ -457,8 +527,12 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             raise illegal("a deferred function must not exit the goroutine that it is to clean up for")
         if body_end(node.body) is End.EXIT and body_end(node.deferred) is End.PANIC:
             raise illegal("a deferred function must not panic while the goroutine exits")
-    limit = place.main.limit
+    limit, called = place.main.limit, place.calls.any
     _check_children(node, below, basis, path)
+    if isinstance(node, AltStack) and place.calls.any and not called:
+        if place.thread == "main" and not place.dies:
+            raise illegal("the main thread's first callback does not come inside it: others follow in a row")
+        place.calls.borrowed = True
     if isinstance(node, C) and node.times > 1 and place.main.limit != limit:
         _check_children(node, below, basis, path)  # what the first round sets, the second finds
 
@@ -510,9 +584,11 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         go_above=node.kind == "go",
         go_made=node.kind == "go",
         handlers=place.handlers,
+        handled=place.handled,
         dies=place.dies,
         thread=node.kind,
         relayed=place.relayed,
+        pulled=place.pulled,
         once=place.once,
         repeats=place.repeats,
     )
@@ -525,10 +601,11 @@ def _check_suspended(case: Case) -> None:
                 f"node {placed.path}, {placed.node.label}: in a case that suspends a foreign stack nothing"
                 " panics or exits: frames that wait there would be lost"
             )
-        if isinstance(placed.node, Notify):
+        if isinstance(placed.node, Notify | Ignore | TurnOn | TurnOff | Next):
             raise IllegalCase(
-                f"node {placed.path}, {placed.node.label}: in a case that suspends a foreign stack os/signal"
-                " is asked for nothing"
+                f"node {placed.path}, {placed.node.label}: not in a case that suspends a foreign stack,"
+                " where what"
+                " comes first is not what stands first"
             )
     check_order(case)
 
@@ -545,6 +622,18 @@ def _check_way(node: Signal, place: _Place, illegal: Any) -> None:
         raise illegal("a child that ends sends SIGCHLD")
     if node.name in SYNCHRONOUS and place.thread == "go":
         raise illegal("on a thread of Go's os/signal has rules of its own")
+
+
+def _check_switch(node: TurnOn | TurnOff, place: _Place, illegal: Any) -> None:
+    possible = [switch for switch in SWITCHES if switch != "notify"]
+    if node.name not in possible:
+        raise illegal(f"name is one of {', '.join(possible)}")
+    if not place.once:
+        raise illegal("it stands in no frame that repeats, in no handler, and beside no other thread")
+    on = place.relayed.get(node.name, "on" if node.name in place.on else "off")
+    if (on == "on") is isinstance(node, TurnOn):
+        raise illegal(f"{node.name} is {on} already")
+    place.relayed[node.name] = "on" if isinstance(node, TurnOn) else "off"
 
 
 def _check_relay(node: Any, place: _Place, illegal: Any) -> None:

@@ -29,15 +29,18 @@ from golib.case.calltree import (
     CLeaf,
     Do,
     Export,
+    Give,
     Go,
     Goexit,
     GoLeaf,
     Ignore,
     IllegalCase,
+    Next,
     Node,
     Notify,
     Panic,
     Placed,
+    Pull,
     Python,
     Reset,
     Resume,
@@ -172,7 +175,7 @@ def script(case: Case) -> tuple[ThreadScript, ...]:
     threads: list[ThreadScript] = []
     main = ThreadScript(None)
     threads.append(main)
-    world = _World("masked" in case.handlers, set())
+    world = _World("masked" in case.handlers, set(), {}, {})
     main.steps = tuple(_Walker(children, threads, world).main(children[None]))
     return tuple(threads)
 
@@ -186,8 +189,10 @@ def check_order(case: Case) -> None:
 ALL_SIGNALS = ((1 << 64) - 1) & ~sum(1 << (number - 1) for number in (9, 19, 32, 33))
 """sigfillset(3) as the kernel takes it: without SIGKILL, SIGSTOP and the C library's own two."""
 
-_SUSPENDED = cast(Step, None)
+_SUSPENDED = cast(Step, "suspended")
 """In the steps of a foreign stack: here it is left, to be resumed."""
+_GIVEN = cast(Step, "given")
+"""In the steps of a coroutine of Go's: here it gives a value."""
 
 
 @dataclass
@@ -198,6 +203,10 @@ class _World:
     """The host's handlers have all signals blocked."""
     ignored: set[str]
     """Signals that os/signal was asked to ignore."""
+    pulled: dict[str, Placed]
+    """Coroutines of Go's that have not begun."""
+    waiting: dict[str, tuple[_Walker, Iterator[Step]]]
+    """Those that wait: on which thread they run, and what is left of them."""
 
 
 class _Walker:
@@ -292,10 +301,16 @@ class _Walker:
         node = placed.node
         if isinstance(node, Panic | Goexit):
             return
+        if isinstance(node, Give):
+            yield _GIVEN
+        elif isinstance(node, Next):
+            yield from self._next(placed, node.name)
         if isinstance(node, GoLeaf):
             yield self._step(placed, Phase.DID, in_go=True)
             self._free = self._free or isinstance(node, Do)  # it may call whatever it likes
-            if isinstance(node, Ignore):
+            if isinstance(node, Pull):
+                self._world.pulled[node.name] = placed
+            elif isinstance(node, Ignore):
                 self._world.ignored.add(node.name)
             elif isinstance(node, Notify | Reset | Stop):
                 self._world.ignored.discard(node.name)
@@ -312,6 +327,22 @@ class _Walker:
         self._cgo -= calls
         if end(node) is None:
             yield self._step(placed, Phase.AFTER, in_go=True, before=before)
+
+    def _next(self, placed: Placed, name: str) -> Iterator[Step]:
+        """What a coroutine of Go's does until it gives a value, or ends."""
+        where = f"node {placed.path}, {placed.node.label}"
+        if made := self._world.pulled.pop(name, None):
+            self._world.waiting[name] = self, self.body(self._children[made.number], in_go=True)
+        if name not in self._world.waiting:
+            raise IllegalCase(f"{where}: no Pull of that name has more to give")
+        walker, rest = self._world.waiting.pop(name)
+        if walker is not self:
+            raise IllegalCase(f"{where}: its body has begun on another thread, whose accounts it would take")
+        for step in rest:
+            if step is _GIVEN:
+                self._world.waiting[name] = self, rest
+                return
+            yield step
 
     def _native(self, placed: Placed, below_go: bool = False) -> Iterator[Step]:
         match placed.node:

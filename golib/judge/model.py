@@ -642,6 +642,8 @@ def _limited(at: At) -> Compared:
 def _switched(at: At) -> Compared:
     """Foreign stacks are numbered in the order of their addresses; a thread's own lies at 0."""
     assert at.before is not None
+    if at.step.handling != 0 and not at.step.before.region:  # type: ignore[union-attr]
+        return  # from an alternate stack, which lies anywhere
     assert at.step.before is not None
     away = at.before.sp
     higher = at.step.region > at.step.before.region
@@ -693,7 +695,7 @@ def _settled(at: At) -> Compared:
     node, before = at.step.node, at.before
     assert isinstance(node, calltree.C)
     assert before is not None
-    quiet = at.step.alone and not at.case.on and not at.case.signals
+    quiet = at.step.alone and not at.case.switched and not at.case.signals
     if node.times >= LONG_RUN and quiet and before.values.get("isExtraInC") and "without_p" in at.values:
         old, new = (_signed(one.values["without_p"]) for one in (before, at.event))
         yield "without_p, too many" if new > old else "without_p, too few", old, new, Rule.CROSSING

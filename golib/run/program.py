@@ -155,6 +155,10 @@ class Program:
                 struct.argument = node.round
             case calltree.Notify() | calltree.Take() | calltree.Stop() | calltree.Ignore() | calltree.Reset():
                 struct.argument = calltree.HANDLED[node.name]
+            case calltree.TurnOn() | calltree.TurnOff():
+                struct.argument = list(calltree.SWITCHES).index(node.name)
+            case calltree.Pull() | calltree.Next():
+                struct.argument = kind(node.name)
             case calltree.Export():
                 if node.seeds:
                     self._addresses.append((struct, "export", node.name))

@@ -18,9 +18,11 @@ from golib import (
     LockThread,
     Panic,
     Python,
+    Resume,
     Setrlimit,
     Signal,
     Stack,
+    Suspend,
     Thread,
     Together,
     Traceback,
@@ -203,6 +205,18 @@ def handled():
     return Case(Go(), Signal(C())), trace.event(1, A)
 
 
+def suspended():
+    """A foreign stack is left and resumed, with no callback under way on it."""
+    trace = Trace()
+    trace.event(0, E)
+    trace.first(1, HIGH)
+    trace.event(2, B).event(2, E, sp=FOREIGN[1] - 0x80)
+    trace.event(3, B).event(2, A)
+    trace.call(4, HIGH - 64)
+    trace.event(5, B).event(3, A, did=1).event(2, L).event(5, A)
+    return Case(C(Go(), Stack(Suspend(), region=-1), Go(), Resume(region=-1))), trace.event(0, L)
+
+
 def ended():
     trace = Trace()
     trace.tid = 1
@@ -321,6 +335,7 @@ RIGHT = [
     twice,
     recovering,
     signalled,
+    suspended,
     ended,
     go_made,
     repeated,
@@ -350,6 +365,7 @@ WRONG = {
     Rule.GO_MADE: (go_made, 6, {"queries": 1}, "queries"),
     Rule.SIGNAL: (signalled, -1, {"lockedInt": 5}, "lockedInt"),
     Rule.HANDLER: (handled, 5, {"did": 1}, "did"),
+    Rule.SUSPENDED: (suspended, 14, {"lockedInt": 5}, "lockedInt"),
     Rule.DROPPED: (ended, -2, {"accurate": 1}, "accurate"),
     Rule.BOUND: (twice, 5, {"m": OTHER_M}, "m"),
     Rule.CROSSING: (nested, 1, {"isExtraInC": 1}, "isExtraInC"),

@@ -1,0 +1,135 @@
+"""Words that make sense together only, put into a case that the grammar has made: a coroutine that is left
+must be resumed, a signal that Go asked for is sent before it is taken, a switch is turned on and then off.
+
+Where they end up is checked by ``legality``, as a size is.
+
+Pure: no process, no clock, no Go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from golib.case import calltree
+from golib.case.calltree import (
+    GC,
+    AtEnd,
+    C,
+    Case,
+    Fault,
+    Give,
+    Go,
+    Ignore,
+    Next,
+    NoCallback,
+    Node,
+    Notify,
+    Pull,
+    Reset,
+    Resume,
+    Signal,
+    Stack,
+    Stop,
+    Suspend,
+    Take,
+    Thread,
+    TurnOff,
+    TurnOn,
+)
+
+Choose = Callable[[Sequence[Any]], Any]
+"""As in ``golib.case.grammar``."""
+Phrase = Sequence[Node]
+"""Nodes that stand in this order below one C frame, others between them."""
+
+
+def _relayed(choose: Choose) -> Phrase:
+    name = choose(calltree.RELAYED)
+    sent = Signal(name=name)
+    back = Go(choose((Stop, Reset))(name=name))
+    first = choose((Go(Notify(name=name)), Go(Notify(name=name), GC())))
+    return first, choose((sent, Thread(C(sent)))), Go(Take(name=name)), back
+
+
+def _ignored(choose: Choose) -> Phrase:
+    name = choose(calltree.RELAYED)
+    return Go(Ignore(name=name)), Signal(name=name), Go(Reset(name=name))
+
+
+def _switched(choose: Choose) -> Phrase:
+    name = choose([switch for switch in calltree.SWITCHES if switch != "notify"])
+    return Go(TurnOn(name=name)), Go(TurnOff(name=name))
+
+
+def _pulled(choose: Choose) -> Phrase:
+    name = choose(("a", "b"))
+    given = choose((Give(), C(Go(), stack=8192), C(Go(Give())), Go(Give())))
+    made = Pull(C(Go()), given, name=name)
+    return Go(made), choose((Go(Next(name=name)), C(Go(C(Go(Next(name=name)))))))
+
+
+def _not_promised(choose: Choose) -> Phrase:
+    return (choose((Go(NoCallback(), recover=True), Go(C(Go(NoCallback())), recover=True))),)
+
+
+def _faulted(choose: Choose) -> Phrase:
+    fault = Fault(kind=choose(calltree.FAULTS))
+    return (
+        choose((Go(fault, recover=True), Go(C(Go()), fault, recover=True), Go(C(Go(fault)), recover=True))),
+    )
+
+
+def _ends(choose: Choose) -> Phrase:
+    end = AtEnd(choose((Go(), C(Go(GC()), stack=8192), C())), round=choose((1, 2, 3)))
+    return (Thread(C(*choose(((), (Go(),))), end), kind=choose(("native", "memory"))),)
+
+
+def _waits(choose: Choose) -> Phrase:
+    region = choose(calltree.REGIONS)
+    waits = choose((C(Suspend()), Go(C(Suspend())), Go(C(Suspend(), Go())), C(Go(), Suspend(), Go(GC()))))
+    return Stack(waits, region=region), Resume(region=region)
+
+
+# Not _not_promised: what follows it on today's releases is golib-15's, whatever it is.
+PHRASES = (_relayed, _ignored, _switched, _pulled, _faulted, _ends, _waits)
+
+
+def into(case: Case, choose: Choose) -> Case:
+    """The case with one of the phrases in it, where it has a C frame."""
+    places = [
+        placed.number for placed in case.walk() if isinstance(placed.node, C) and placed.node.times == 1
+    ]
+    if not places:
+        return case
+    phrase = choose(PHRASES)(choose)
+    wanted, number = choose(places), -1
+
+    def changed(node: Node) -> Node:
+        nonlocal number
+        number += 1
+        here = number == wanted
+        body = tuple(map(changed, node.body))
+        values = node.properties()
+        if "deferred" in values:
+            values["deferred"] = tuple(map(changed, values["deferred"]))
+        if here:
+            body = _mixed(body, phrase, choose)
+        return type(node)(*body, **values)
+
+    return case.having(*map(changed, case.trees))
+
+
+def _mixed(body: Sequence[Node], phrase: Phrase, choose: Choose) -> tuple[Node, ...]:
+    """Both, each in its order."""
+    mixed: list[Node] = []
+    left, right = list(body), list(phrase)
+    while left or right:
+        mixed.append((choose((left, right)) if left and right else left or right).pop(0))
+    return tuple(mixed)
+
+
+def since(case: Case) -> str:
+    """The first Go release that has all that is in it; empty where each has."""
+    needed = [placed.node.since for placed in case.walk() if placed.node.since]
+    return max(needed, key=lambda release: tuple(map(int, release.split("."))), default="")
