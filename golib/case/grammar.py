@@ -267,7 +267,7 @@ def case(choose: Choose, bounds: Sequence[calltree.Bounds], worlds: bool = True)
     onstack = world.get("handlers") != "nostack"
     place = Place("c", signals=_deliverable(on, blocked), handled=handled, onstack=onstack)
     made = Case(*_Grower(choose).slot(Slot(place, TREES)), **world)
-    return phrases.into(made, choose) if worlds and choose((False, False, False, True)) else made
+    return phrases.into(made, choose, MAX_NODES) if worlds and choose((False, True)) else made
 
 
 def _deliverable(on: tuple[str, ...], blocked: str) -> tuple[str, ...]:

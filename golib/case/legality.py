@@ -317,9 +317,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
     if place.alternate and leaves:
         raise illegal(
             "in a handler on the alternate stack Go cannot be called, and no stack entered: while the thread is"
-            " on another one, the next signal begins at the top of the alternate one, over the handler's frames"
-            " (seen: 3 of 15 died by SIGSEGV, without a word); handlers='nostack' runs it on the thread's own"
-            " stack"
+            " on another one, the next signal begins at the top of the alternate one, over the handler's"
+            " frames (3 of 15 died by SIGSEGV, without a word); handlers='nostack' runs it on the thread's own"
         )
     below = place
     match node:

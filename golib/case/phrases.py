@@ -58,7 +58,7 @@ def _ignored(choose: Choose) -> Phrase:
 
 
 def _switched(choose: Choose) -> Phrase:
-    name = choose([switch for switch in calltree.SWITCHES if switch != "notify"])
+    name = choose(tuple(switch for switch in calltree.SWITCHES if switch != "notify"))
     return Go(TurnOn(name=name)), Go(TurnOff(name=name))
 
 
@@ -95,14 +95,19 @@ def _waits(choose: Choose) -> Phrase:
 PHRASES = (_relayed, _ignored, _switched, _pulled, _faulted, _ends, _waits)
 
 
-def into(case: Case, choose: Choose) -> Case:
-    """The case with one of the phrases in it, where it has a C frame."""
-    places = [
-        placed.number for placed in case.walk() if isinstance(placed.node, C) and placed.node.times == 1
-    ]
-    if not places:
-        return case
+WORDS = frozenset(
+    (AtEnd, Fault, Give, Ignore, Next, Notify, Pull, Reset, Resume, Stop, Suspend, Take, TurnOff, TurnOn)
+)
+"""The kinds that are drawn as part of a phrase only."""
+
+
+def into(case: Case, choose: Choose, most: int) -> Case:
+    """The case with one of the phrases in it, where it has a C frame, and ``most`` nodes then."""
+    placed = list(case.walk())
+    places = tuple(one.number for one in placed if isinstance(one.node, C) and one.node.times == 1)
     phrase = choose(PHRASES)(choose)
+    if not places or len(placed) + Case(*phrase).size() > most:
+        return case
     wanted, number = choose(places), -1
 
     def changed(node: Node) -> Node:
@@ -125,7 +130,8 @@ def _mixed(body: Sequence[Node], phrase: Phrase, choose: Choose) -> tuple[Node, 
     mixed: list[Node] = []
     left, right = list(body), list(phrase)
     while left or right:
-        mixed.append((choose((left, right)) if left and right else left or right).pop(0))
+        first = choose((True, False)) if left and right else bool(left)
+        mixed.append((left if first else right).pop(0))
     return tuple(mixed)
 
 

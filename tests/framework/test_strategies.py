@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 import golib
 from golib import fuzz
-from golib.case import calltree, grammar, legality, strategies
+from golib.case import calltree, grammar, legality, phrases, strategies
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.door import flavour
 from golib.judge import model
@@ -85,7 +85,8 @@ def test_no_case_is_drawn_twice():
 
 def test_every_kind_of_node_is_drawn():
     seen = Counter(type(placed.node).__name__ for case in drawn() for placed in case.walk())
-    assert set(seen) == {name for name, of in calltree.NODES.items() if of.weight}
+    phrased = {of.__name__ for of in phrases.WORDS}
+    assert set(seen) == {name for name, of in calltree.NODES.items() if of.weight} | phrased
     assert min(seen.values()) >= 10
 
 
@@ -127,11 +128,12 @@ def test_six_frames_deep_is_drawn():
 def test_the_cases_of_a_few_shards_exercise_each_rule_of_the_model(go_on_path, testrun_uid):
     subjects = {f: golib.open(build(go_on_path, flavour=f, session=testrun_uid)) for f in FLAVOURS}
     compared: Counter[model.Rule] = Counter()
-    for row in fuzz.rows(drawn()[:200]):
+    waits = [case for case in drawn() if any(isinstance(one.node, calltree.Resume) for one in case.walk())]
+    handles = [case for case in drawn() if case.handled()]
+    for row in fuzz.rows([*drawn()[:150], *waits[:20], *handles[:20]]):
         for outcome in subjects[flavour(row[0])].run_in_a_row(row):
             compared += model.rules(outcome.case, renumbered(outcome))
-    # A handler of the host's is not drawn.
-    assert set(compared) == set(model.Rule) - {model.Rule.HANDLER}
+    assert set(compared) == set(model.Rule)
 
 
 def renumbered(outcome):
