@@ -316,9 +316,10 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
     leaves = isinstance(node, Go | Export | Stack) or (isinstance(node, Python) and node.call)
     if place.alternate and leaves:
         raise illegal(
-            "in a handler on the alternate stack Go cannot be called, and no stack entered: while the thread is"
-            " on another one, the next signal begins at the top of the alternate one, over the handler's"
-            " frames (3 of 15 died by SIGSEGV, without a word); handlers='nostack' runs it on the thread's own"
+            "in a handler on the alternate stack Go cannot be called, and no stack entered: while the thread"
+            " is on another one, the next signal begins at the top of the alternate one, over the handler's"
+            " frames (3 of 15 died by SIGSEGV, without a word); handlers='nostack' runs it on the thread's"
+            " own stack"
         )
     below = place
     match node:

@@ -92,7 +92,7 @@ def _waits(choose: Choose) -> Phrase:
 
 
 # Not _not_promised: what follows it on today's releases is golib-15's, whatever it is.
-PHRASES = (_relayed, _ignored, _switched, _pulled, _faulted, _ends, _waits)
+PHRASES = (_relayed, _ignored, _switched, _pulled, _pulled, _faulted, _ends, _waits)
 
 
 WORDS = frozenset(
