@@ -47,7 +47,8 @@ Phrase = Sequence[Node]
 def _relayed(choose: Choose) -> Phrase:
     name = choose(calltree.RELAYED)
     sent = Signal(name=name)
-    back = Go(choose((Stop, Reset))(name=name))
+    stop, reset = Stop(name=name), Reset(name=name)
+    back = choose((Go(stop), Go(reset), Go(stop, reset)))
     first = choose((Go(Notify(name=name)), Go(Notify(name=name), GC())))
     return first, choose((sent, Thread(C(sent)))), Go(Take(name=name)), back
 

@@ -24,7 +24,7 @@ from golib.toolchains.build import FLAVOURS, build
 @cache
 def drawn() -> list[Case]:
     """Enough that each kind is drawn some dozen times where it is rarest."""
-    return fuzz.generate(3_000, "coverage")
+    return fuzz.generate(4_000, "coverage")
 
 
 def pairs(case: Case) -> set[tuple[str, str]]:
@@ -80,7 +80,7 @@ def test_cases_have_as_many_nodes_as_they_may_and_no_more():
 
 
 def test_no_case_is_drawn_twice():
-    assert len(set(drawn())) == len(drawn()) == 3_000
+    assert len(set(drawn())) == len(drawn()) == 4_000
 
 
 def test_every_kind_of_node_is_drawn():
