@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         "golib audit",
         description="Says which Go built the shared libraries of an environment and which known issues they"
-        " carry. It reads files, and loads nothing.",
+        " carry. It reads files and loads nothing, unless --measure is given.",
     )
     parser.add_argument(
         "path",

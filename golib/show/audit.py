@@ -189,7 +189,7 @@ def _details(judged: Sequence[Judged]) -> list[str]:
                 lines.append(f"  the issues below were seen on {_seen_on()} only")
             if affected.newer(binary.release):
                 lines.append(
-                    f"  newer than the list, which ends at {affected.LAST[-1]}: what is open may be fixed"
+                    f"  newer than the list, which ends at {affected.last()[-1]}: what is open may be fixed"
                 )
             if binary.version != f"go{binary.release}":
                 lines.append("  judged by its number; whoever built this Go may have changed it")
@@ -200,7 +200,8 @@ def _issues(judged: Sequence[Judged]) -> list[str]:
     """Each once, with the releases that have it."""
     lines = []
     those = {issue.issue.id: issue.issue for one in judged for issue in one.issues}
-    for issue in sorted(those.values(), key=lambda issue: EFFECTS.index(issue.effect)):
+    fixed_in = {found.issue.id for one in judged for found in one.issues if found.first}
+    for issue in sorted(those.values(), key=lambda one: (EFFECTS.index(one.effect), one.id not in fixed_in)):
         lines.append(f"{issue.effect} {issue.id}: {issue.trigger}")
         by: dict[str, list[str]] = {}
         for one in judged:
@@ -268,7 +269,7 @@ def _printable(name: str) -> str:
 def as_json(audit: Audit) -> str:
     document: dict[str, Any] = {
         "schema": SCHEMA,
-        "list": {"issues": "golib/judge/known_issues.toml", "newest": affected.LAST[-1]},
+        "list": {"issues": "golib/judge/known_issues.toml", "newest": affected.last()[-1]},
         "places": [
             {
                 "path": looked.path,
@@ -329,6 +330,7 @@ def _library(one: Judged) -> dict[str, Any]:
                 "trigger": issue.issue.trigger,
                 "seen_on": list(issue.issue.platforms),
                 "seen_on_this_platform": one.seen_there,
+                "measured_on_this_release": issue.measured,
                 "shown": issue.issue.id in one.shown,
                 "fixed": {
                     "same_line": issue.same_line or None,
