@@ -169,7 +169,7 @@ def _details(judged: Sequence[Judged]) -> list[str]:
         system, machine, libc = one.where
         said = [
             binary.version,
-            f"built as {one.mode}",
+            f"built as {one.mode}" if one.mode != "unknown" else "build mode unknown",
             {"1": "with cgo", "0": "without cgo", "unknown": "cgo unknown"}.get(one.cgo, one.cgo),
             f"{system}/{machine}{f' with {libc}' if libc else ''}",
             *(f"{name}={value}" for name, value in one.traits.items()),
