@@ -228,6 +228,8 @@ def _summary(audit: Audit) -> str:
     if audit.without_c:
         programs = "program" if audit.without_c == 1 else "programs"
         found += f"; {audit.without_c} Go {programs} without C, which the list is not about"
+    if audit.unreadable or any(looked.problems or not looked.whole for looked in audit.looked):
+        found += "; not all could be looked at"
     return found
 
 

@@ -460,6 +460,7 @@ def test_what_cannot_be_read_is_one_line(
     status, out, _ = audit(capsys, environment)
     assert status == 1
     assert re.search(r"^not looked at: \S+/till\.so: Permission denied$", out, re.M)
+    assert out.endswith("; not all could be looked at\n")
 
 
 def _huge_header(kind: bytes, size: int = 1 << 30) -> bytes:
@@ -591,3 +592,20 @@ def test_measuring_shows_what_a_short_run_can_show(
     shown = {one["id"] for one in library["issues"] if one["shown"]}
     assert shown == set(measured["shown"])
     assert status == 1
+
+
+def test_measuring_says_what_dies_of_the_call(
+    shipped_library: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shipped_library.parent)
+    module = shipped_library_module.MODULE
+    status, out, _ = audit(
+        capsys, "--measure", shipped_library, "--call", f"{module}:panic", "--fail-on", "slow"
+    )
+    assert status == 1
+    assert "  main thread:    the process died of the call\n" in out
+    assert "  passed at 0 of " in out
+    assert "): panic: as shipped (no known issue explains it)\n" in out
+    status, out, _ = audit(capsys, "--measure", shipped_library, "--call", f"{module}:fails")
+    assert status == 2
+    assert "it cannot be measured: ZeroDivisionError: division by zero at an ordinary place" in out
