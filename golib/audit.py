@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"golib audit: {message}; golib audit --help says what it takes")
 
 
-def main(arguments: Sequence[str], version: str) -> int:
+def main(arguments: Sequence[str], version: Callable[[], str]) -> int:
     """Exit status 0 without known issues of the kinds of ``--fail-on``, 1 with some, 2 where the command line
     makes no sense or a place that was named cannot be read."""
     try:
@@ -47,7 +47,9 @@ def main(arguments: Sequence[str], version: str) -> int:
     if options.format == "json":
         print(show.as_json(audit))
     elif options.format == "sarif":
-        print(show.as_sarif(audit, version))
+        from golib.show import sarif
+
+        print(sarif.as_sarif(audit, version()))
     else:
         print("\n".join(show.text(audit)))
     if options.format != "text":
@@ -63,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         "golib audit",
         description="Says which Go built the shared libraries of an environment and which known issues they"
-        " carry. It reads files, and loads nothing.",
+        " carry. It reads files and loads nothing, unless --measure is given.",
     )
     parser.add_argument(
         "path",

@@ -7,7 +7,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
@@ -102,7 +101,7 @@ def audit(arguments: Sequence[str]) -> int:
     """``golib audit [PATH…]`` says which Go built the shared libraries there, and what is known of it."""
     from golib import audit as auditing
 
-    return auditing.main(arguments, version())
+    return auditing.main(arguments, version)
 
 
 def validate(arguments: Sequence[str]) -> int:
@@ -150,6 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def version() -> str:
     """Of the installed distribution."""
+    from importlib import metadata  # which loads more than all of golib audit
+
     try:
         return metadata.version("pytest-golib")
     except metadata.PackageNotFoundError:

@@ -42,8 +42,9 @@ class Measured:
 
     library: Shipped
     call: str
-    main: Footprint
-    other: Footprint
+    main: Footprint | None
+    """None where the process died of the call."""
+    other: Footprint | None
     places: dict[str, Outcome] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     """At each place."""
@@ -53,7 +54,7 @@ class Measured:
     @property
     def ratio(self) -> float | None:
         """How much longer a call on the main thread takes than on another."""
-        return ratio(self.main, self.other)
+        return ratio(self.main, self.other) if self.main and self.other else None
 
 
 def measure(
@@ -74,12 +75,13 @@ def _measure(
     subject: FromOutside, library: Shipped, call: str, issues: Sequence[Affected], progress: Progress
 ) -> Measured:
     scenario = Python(call=call)
-    (first,) = _costs(subject, Case(C(scenario, times=3)))
-    often = max(3, min(_MOST_CALLS, int(_BUDGET / (first.microseconds or 1)))) + 1
-    (main,) = _costs(subject, Case(C(scenario, times=often)))
-    (other,) = _costs(subject, Case(Thread(C(scenario, times=often))))
+    first = _cost(subject, Case(C(scenario, times=3)))
+    slow = (first.microseconds if first else None) or 1
+    often = max(3, min(_MOST_CALLS, int(_BUDGET / slow))) + 1
+    main = _cost(subject, Case(C(scenario, times=often)))
+    other = _cost(subject, Case(Thread(C(scenario, times=often))))
     measured = Measured(library, call, main, other)
-    if min(_asks(main), _asks(other)) >= _ASKS:
+    if main and other and min(_asks(main), _asks(other)) >= _ASKS:
         _show(measured, ASKED_ALWAYS, "main", issues)
     for name, case in _cases(scenario, often):
         progress(f"{library.name}: {name}")
@@ -118,12 +120,13 @@ def _cases(scenario: Python, often: int) -> Iterator[tuple[str, Case]]:
     yield _BLOCKED, Case(scenario, blocked="SIGPROF")
 
 
-def _costs(subject: FromOutside, case: Case) -> list[Footprint]:
+def _cost(subject: FromOutside, case: Case) -> Footprint | None:
+    """Of its one scenario; None where the process died of it.  Raises ValueError where the function fails."""
     outcome = subject.run(case, SECONDS)
-    if outcome.kind is not Kind.PASSED:
+    if outcome.kind in (Kind.RAISED, Kind.HARNESS):
         last = outcome.stderr.strip().splitlines()[-1:]
         raise ValueError(f"{outcome.headline} at an ordinary place{f' ({last[0]})' if last else ''}")
-    return footprints(outcome)
+    return footprints(outcome)[-1] if outcome.kind in (Kind.PASSED, Kind.DIVERGENCE) else None
 
 
 def _asks(one: Footprint) -> float:
@@ -152,7 +155,9 @@ def as_json(measured: Measured) -> dict[str, object]:
     }
 
 
-def _cost_json(one: Footprint) -> dict[str, object]:
+def _cost_json(one: Footprint | None) -> dict[str, object] | None:
+    if one is None:
+        return None
     return {
         "calls": one.calls,
         "microseconds": one.microseconds,
@@ -167,23 +172,29 @@ def text(measured: Measured) -> list[str]:
     lines = [f"measured: {library.distribution or library.path}, {measured.call} (it was loaded and called)"]
     for name, one in (("main thread", measured.main), ("another thread", measured.other)):
         lines.append(
-            f"  {name + ':':<15} {one.microseconds or 0:.1f} µs a call, {_asks(one):.2f} questions to"
+            f"  {name + ':':<15} the process died of the call"
+            if one is None
+            else f"  {name + ':':<15} {one.microseconds or 0:.1f} µs a call, {_asks(one):.2f} questions to"
             f" pthread_getattr_np a call, {one.threads:+} threads and {one.descriptors:+} descriptors left"
             " behind"
         )
     if measured.ratio:
         lines.append(f"  a call on the main thread takes {measured.ratio:.1f} times as long as on another")
-    passed = [name for name, one in measured.places.items() if one.kind is Kind.PASSED]
-    lines.append(f"  passed at {len(passed)} of {len(measured.places)} places: {', '.join(passed)}")
+    alike: dict[str, list[str]] = {}
     for name, outcome in measured.places.items():
-        if outcome.kind is not Kind.PASSED:
-            known = ", ".join(issue for issue, where in measured.shown.items() if name in where)
-            lines.append(f"  {name}: {_headline(outcome)} ({known or 'no known issue explains it'})")
-    shown = [f"{issue} ({', '.join(where)})" for issue, where in measured.shown.items()]
-    lines.append(
-        f"  shown: {'; '.join(shown) or 'none of the known issues'}; the others are inferred from the release"
-    )
-    return lines
+        known = ", ".join(issue for issue, where in measured.shown.items() if name in where)
+        end = f": {_headline(outcome)} ({known or 'no known issue explains it'})"
+        alike.setdefault("" if outcome.kind is Kind.PASSED else end, []).append(name)
+    passed = alike.pop("", [])
+    lines.append(f"  passed at {len(passed)} of {len(measured.places)} places{_list(passed)}")
+    for end, where in alike.items():
+        lines.append(f"  at {len(where)}{_list(where)}{end}")
+    shown = ", ".join(measured.shown) or "none of the known issues"
+    return [*lines, f"  a short run has shown {shown}; the others are inferred from the release"]
+
+
+def _list(places: Sequence[str]) -> str:
+    return f" ({', '.join(places)})" if places else ""
 
 
 def _headline(outcome: Outcome) -> str:

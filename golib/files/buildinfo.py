@@ -63,6 +63,8 @@ _MACHO = {
 }
 _FAT = b"\xca\xfe\xba\xbe"  # also a Java class, whose next number is a version from 45 on
 _MOST_SLICES = 30
+FIRSTS = frozenset(magic[:1] for magic in (b"\x7fELF", b"MZ", b"PK", _FAT, *_MACHO))
+"""How a file begins that is worth a look; a wheel is, too."""
 
 _RELEASE = re.compile(r"go(\d+\.\d+(?:\.\d+|(?:rc|beta)\d+)?)")
 

@@ -79,12 +79,15 @@ class Lists:
                 package = name.removesuffix(_LIST)
                 bare = package.partition(":")[0]
                 for line in lines:
-                    one = line.lstrip("/")
-                    # Where /lib is a link to /usr/lib, lists may have either.
-                    for spelled in (one, f"usr/{one}", one.removeprefix("usr/")):
-                        if spelled in wanted:
-                            found.setdefault(spelled, Owner(bare, versions.get(bare, "?"), "dpkg"))
+                    for one in spelled(line.lstrip("/")):
+                        if one in wanted:
+                            found.setdefault(one, Owner(bare, versions.get(bare, "?"), "dpkg"))
         return found
+
+
+def spelled(path: str) -> tuple[str, str, str]:
+    """The ways in which a list may write that path: where /lib is a link to /usr/lib it may have either."""
+    return path, f"usr/{path}", path.removeprefix("usr/")
 
 
 def of_metadata(data: bytes, folder: str) -> Owner:

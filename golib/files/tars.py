@@ -90,8 +90,10 @@ def members(file: Forward) -> Iterator[Member]:
         block = file.read(BLOCK)
         if 0 < len(block) < BLOCK:
             block += _exactly(file, BLOCK - len(block))
-        if not block or not block.strip(b"\0"):
-            return  # GNU tar, too, takes one block of zeros for the end
+        if not block:
+            raise TarError("it is cut off: the empty blocks of a tar's end are missing")
+        if not block.strip(b"\0"):
+            return  # GNU tar, too, takes one of them for the end
         _check(block)
         kind = block[156:157]
         size = _number(block[124:136])

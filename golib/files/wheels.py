@@ -70,8 +70,10 @@ def look(file: BinaryIO, size: int, path: str, inside: str, looked: Looked) -> N
         for member in archive.infolist():
             name = f"{inside}/{member.filename}" if inside else member.filename
             parts = member.filename.split("/")
-            if member.filename.startswith("/") or ".." in parts:
-                looked.problem(path, name, "its name leads out of the archive, so it is not looked at")
+            if not member.filename or member.filename.startswith("/") or ".." in parts:
+                looked.problem(
+                    path, name, "its name is empty or leads out of the archive, so it is not looked at"
+                )
                 continue
             if member.is_dir() or member.file_size < buildinfo.HEAD:
                 continue

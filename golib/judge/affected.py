@@ -1,19 +1,20 @@
 """The Go that built a library -> the known issues that it has, and where each is fixed.
 
-Derived from the ranges of ``known_issues.toml``; ``_affects`` alone knows how these are kept.
+The ranges of ``known_issues.toml`` say which releases have an issue, and what was measured, ``history.json``,
+says how far they reach: the last release of each minor line that anybody looked at.  The two agree
+(tests/framework/test_validate.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
+from golib.judge import history
 from golib.judge.known import EFFECTS, KnownIssue
 from golib.toolchains.toolchain import OLDEST, version_key
-
-LAST = ("1.21.13", "1.22.12", "1.23.12", "1.24.13", "1.25.14", "1.26.11", "1.27.4")
-"""The last release of each minor line, when the list was made.  The last two lines may have got newer ones
-since, the others are over (https://go.dev/doc/devel/release#policy)."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Affected:
     """The first later release of all that has it fixed, or nothing: it is open."""
     newest_line: str
     """The first release of the newest minor line that has it fixed, or nothing."""
+    measured: bool
+    """Whether it was seen on this very release; else it was on releases before and after it, or another test
+    of golib's shows it."""
 
     @property
     def fixed(self) -> str:
@@ -51,44 +55,55 @@ def unjudged(version: str, release: str) -> str:
     return ""
 
 
+@cache
+def _history() -> Mapping[str, Mapping[str, Any]]:
+    return history.read()
+
+
+@cache
+def last() -> tuple[str, ...]:
+    """The last release of each minor line that was measured, oldest first.  The newest lines may have got
+    newer ones since, the others are over (https://go.dev/doc/devel/release#policy)."""
+    return tuple({version_key(release)[:2]: release for release in _history()}.values())
+
+
 def newer(release: str) -> bool:
     """Whether the list was made before that release: what is open it may have mended, or have more."""
     line = version_key(release)[:2]
-    known = [last for last in LAST if version_key(last)[:2] == line]
-    return version_key(release) > version_key(known[0] if known else LAST[-1])
+    known = [one for one in last() if version_key(one)[:2] == line]
+    return version_key(release) > version_key(known[0] if known else last()[-1])
 
 
 def affected(release: str, issues: Sequence[KnownIssue]) -> list[Affected]:
-    """Those that the release has, the worst effect first."""
-    found = [_fixes(release, issue) for issue in issues if _affects(issue, release)]
-    return sorted(found, key=lambda one: EFFECTS.index(one.issue.effect))
-
-
-def _affects(issue: KnownIssue, release: str) -> bool:
-    return issue.affects(release)
+    """Those that the release has, the worst effect first, and of one effect those first that are fixed in a
+    later release."""
+    found = [_fixes(release, issue) for issue in issues if issue.affects(release)]
+    return sorted(found, key=lambda one: (EFFECTS.index(one.issue.effect), not one.first))
 
 
 def _fixes(release: str, issue: KnownIssue) -> Affected:
     here = version_key(release)
     later = [one for one in _fixed_in(issue) if version_key(one) > here]
-    newest = version_key(LAST[-1])[:2]
+    newest = version_key(last()[-1])[:2]
+    cell = _history().get(release, {}).get("cells", {}).get(issue.id)
     return Affected(
         issue,
         same_line=next((one for one in later if version_key(one)[:2] == here[:2]), ""),
         first=next(iter(later), ""),
         newest_line=next((one for one in later if version_key(one)[:2] == newest), ""),
+        measured=cell is not None and cell["shown"] > 0,
     )
 
 
 def _fixed_in(issue: KnownIssue) -> list[str]:
     """The releases that do not have it, oldest first; none of which a later one of its line has it."""
     found = []
-    for last in LAST:
-        major, minor, _, patch = version_key(last)
+    for end in last():
+        major, minor, _, patch = version_key(end)
         line: list[str] = []
         for number in range(patch, -1, -1):
             release = f"{major}.{minor}.{number}"
-            if _affects(issue, release):
+            if issue.affects(release):
                 break
             line.insert(0, release)
         found += line

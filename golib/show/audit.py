@@ -1,15 +1,12 @@
-"""What an audit found, as text, as JSON and as SARIF 2.1.0."""
+"""What an audit found, as text and as JSON."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote
 
 from golib.files.found import Found, Looked
 from golib.judge import affected
@@ -19,9 +16,6 @@ from golib.judge.known import EFFECTS, KnownIssue
 SEEN_ON = ("linux", "amd64", "glibc")
 """Where the faults of the list were seen."""
 SCHEMA = 1
-_SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
-_LEVELS = {"crash": "error", "hang": "error", "corruption": "error", "slow": "warning", "silent": "note"}
-TOGETHER = "several-go-runtimes"
 TOGETHER_TEXT = (
     "each has a Go runtime of its own, and Go does not support two of them in one process"
     " (https://go.dev/issue/65050, https://go.dev/issue/18976). Seen on linux/amd64 with 1.23.4 and 1.27.4"
@@ -78,7 +72,7 @@ class Judged:
         """In tables: the package, or the file's name."""
         if self.found.owner is not None:
             return str(self.found.owner)
-        return _printable((self.found.inside or self.found.path).rpartition("/")[2])
+        return printable((self.found.inside or self.found.path).rpartition("/")[2])
 
 
 @dataclass
@@ -135,16 +129,16 @@ def text(audit: Audit) -> list[str]:
         names = ", ".join(dict.fromkeys(one.called for one in libraries))
         lines += [
             *_wrapped(
-                f"{_printable(looked.path)} has {len(libraries)} Go libraries ({names}): {TOGETHER_TEXT}."
+                f"{printable(looked.path)} has {len(libraries)} Go libraries ({names}): {TOGETHER_TEXT}."
             ),
             "",
         ]
     lines += audit.lines
     for looked in audit.looked:
-        lines += [f"not looked at: {_printable(str(problem))}" for problem in looked.problems]
+        lines += [f"not looked at: {printable(str(problem))}" for problem in looked.problems]
         if looked.left_out:
-            lines.append(f"not looked at: {looked.left_out:,} more in {_printable(looked.path)}")
-    lines += [_printable(why) for why in audit.unreadable]
+            lines.append(f"not looked at: {looked.left_out:,} more in {printable(looked.path)}")
+    lines += [printable(why) for why in audit.unreadable]
     if audit.looked:
         lines.append(_summary(audit))
     return lines
@@ -156,7 +150,7 @@ def _table(judged: Sequence[Judged]) -> list[str]:
         counts = [sum(issue.issue.effect == effect for issue in one.issues) for effect in EFFECTS]
         cells = ["unjudged", "", "", "", ""] if one.unjudged else [str(count or "-") for count in counts]
         rows.append([one.called, one.found.binary.version.partition(" ")[0], one.mode, *cells])
-    rows = [[_printable(cell) for cell in row] for row in rows]
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(
@@ -171,25 +165,25 @@ def _details(judged: Sequence[Judged]) -> list[str]:
     lines = []
     for one in judged:
         binary = one.found.binary
-        lines.append(_printable(f"{one.called}: {one.found.name}" if one.found.owner else one.found.name))
+        lines.append(printable(f"{one.called}: {one.found.name}" if one.found.owner else one.found.name))
         system, machine, libc = one.where
         said = [
             binary.version,
-            f"built as {one.mode}",
+            f"built as {one.mode}" if one.mode != "unknown" else "build mode unknown",
             {"1": "with cgo", "0": "without cgo", "unknown": "cgo unknown"}.get(one.cgo, one.cgo),
             f"{system}/{machine}{f' with {libc}' if libc else ''}",
             *(f"{name}={value}" for name, value in one.traits.items()),
         ]
         main = binary.module or binary.path or "unknown"
-        lines.append(_printable(f"  {', '.join(said)}, main module {main}"))
+        lines.append(printable(f"  {', '.join(said)}, main module {main}"))
         if one.unjudged:
             lines.append(f"  unjudged: {one.unjudged}")
         else:
             if not one.seen_there:
-                lines.append(f"  the issues below were seen on {_seen_on()} only")
+                lines.append(f"  the issues below were seen on {seen_on()} only")
             if affected.newer(binary.release):
                 lines.append(
-                    f"  newer than the list, which ends at {affected.LAST[-1]}: what is open may be fixed"
+                    f"  newer than the list, which ends at {affected.last()[-1]}: what is open may be fixed"
                 )
             if binary.version != f"go{binary.release}":
                 lines.append("  judged by its number; whoever built this Go may have changed it")
@@ -200,20 +194,21 @@ def _issues(judged: Sequence[Judged]) -> list[str]:
     """Each once, with the releases that have it."""
     lines = []
     those = {issue.issue.id: issue.issue for one in judged for issue in one.issues}
-    for issue in sorted(those.values(), key=lambda issue: EFFECTS.index(issue.effect)):
+    fixed_in = {found.issue.id for one in judged for found in one.issues if found.first}
+    for issue in sorted(those.values(), key=lambda one: (EFFECTS.index(one.effect), one.id not in fixed_in)):
         lines.append(f"{issue.effect} {issue.id}: {issue.trigger}")
         by: dict[str, list[str]] = {}
         for one in judged:
             for found in one.issues:
                 if found.issue is issue:
                     shown = " (a short run has shown it)" if issue.id in one.shown else ""
-                    by.setdefault(_fixed(found, one.found.binary.release), []).append(one.called + shown)
-        for fixed, names in by.items():
-            lines += [f"  {line}" for line in _wrapped(f"{fixed}: {', '.join(dict.fromkeys(names))}", 108)]
+                    by.setdefault(fixed(found, one.found.binary.release), []).append(one.called + shown)
+        for remedy, names in by.items():
+            lines += [f"  {line}" for line in _wrapped(f"{remedy}: {', '.join(dict.fromkeys(names))}", 108)]
     return [*lines, ""] if lines else []
 
 
-def _fixed(issue: Affected, release: str) -> str:
+def fixed(issue: Affected, release: str) -> str:
     if not issue.first:
         return "open"
     line = ".".join(release.split(".")[:2])
@@ -233,10 +228,12 @@ def _summary(audit: Audit) -> str:
     if audit.without_c:
         programs = "program" if audit.without_c == 1 else "programs"
         found += f"; {audit.without_c} Go {programs} without C, which the list is not about"
+    if audit.unreadable or any(looked.problems or not looked.whole for looked in audit.looked):
+        found += "; not all could be looked at"
     return found
 
 
-def _seen_on() -> str:
+def seen_on() -> str:
     return f"{SEEN_ON[0]}/{SEEN_ON[1]} with {SEEN_ON[2]}"
 
 
@@ -250,7 +247,7 @@ def _wrapped(sentence: str, width: int = 110) -> list[str]:
     return [*lines, line]
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """Names come from files that anybody may have made: no control characters reach a terminal."""
     return "".join(
         char
@@ -268,7 +265,7 @@ def _printable(name: str) -> str:
 def as_json(audit: Audit) -> str:
     document: dict[str, Any] = {
         "schema": SCHEMA,
-        "list": {"issues": "golib/judge/known_issues.toml", "newest": affected.LAST[-1]},
+        "list": {"issues": "golib/judge/known_issues.toml", "newest": affected.last()[-1]},
         "places": [
             {
                 "path": looked.path,
@@ -329,6 +326,7 @@ def _library(one: Judged) -> dict[str, Any]:
                 "trigger": issue.issue.trigger,
                 "seen_on": list(issue.issue.platforms),
                 "seen_on_this_platform": one.seen_there,
+                "measured_on_this_release": issue.measured,
                 "shown": issue.issue.id in one.shown,
                 "fixed": {
                     "same_line": issue.same_line or None,
@@ -340,137 +338,3 @@ def _library(one: Judged) -> dict[str, Any]:
             for issue in one.issues
         ],
     }
-
-
-# SARIF.
-
-
-def as_sarif(audit: Audit, version: str) -> str:
-    """For code scanning: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html"""
-    rules = {issue.issue.id: issue.issue for one in audit.judged for issue in one.issues}
-    results = [_result(one, issue) for one in audit.judged for issue in one.issues]
-    for _, libraries in audit.together():
-        message = f"{len(libraries)} Go libraries: {TOGETHER_TEXT}."
-        results.append(
-            {
-                "ruleId": TOGETHER,
-                "level": "note",
-                "message": {"text": message},
-                "locations": [_location(one.found.path, one.found.inside) for one in libraries[:10]],
-                "partialFingerprints": {
-                    "golibTogether/v1": _hash(TOGETHER, *sorted(one.called for one in libraries))
-                },
-            }
-        )
-    notes = [
-        _notification(
-            f"unjudged: {one.called}, {one.found.binary.version}: {one.unjudged}",
-            one.found.path,
-            one.found.inside,
-        )
-        for one in audit.judged
-        if one.unjudged
-    ]
-    for looked in audit.looked:
-        notes += [
-            _notification(problem.why, problem.path, problem.inside, "warning") for problem in looked.problems
-        ]
-    notes += [{"level": "error", "message": {"text": why}} for why in audit.unreadable]
-    numbered: dict[str, int] = {}
-    for result in results:  # the same fault of two files of one name in one package
-        for key, value in result["partialFingerprints"].items():
-            numbered[value] = numbered.get(value, 0) + 1
-            if numbered[value] > 1:
-                result["partialFingerprints"][key] = f"{value}:{numbered[value]}"
-    together = [{"id": TOGETHER, "shortDescription": {"text": "several Go runtimes in one environment"},
-                 "helpUri": TOGETHER_URL, "defaultConfiguration": {"level": "note"}}]  # fmt: skip
-    document = {
-        "$schema": _SARIF,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "golib",
-                        "version": version,
-                        "rules": [
-                            *(_rule(issue) for issue in rules.values()),
-                            *(together if any(one["ruleId"] == TOGETHER for one in results) else ()),
-                        ],
-                    }
-                },
-                "originalUriBaseIds": {
-                    "SRCROOT": {"uri": f"file://{_quoted(os.getcwd())}/"},
-                    "FILESYSTEM": {"uri": "file:///"},
-                },
-                "invocations": [
-                    {"executionSuccessful": not audit.unreadable, "toolExecutionNotifications": notes}
-                ],
-                "results": results,
-            }
-        ],
-    }
-    return json.dumps(document, indent=2)
-
-
-def _rule(issue: KnownIssue) -> dict[str, Any]:
-    rule: dict[str, Any] = {
-        "id": issue.id,
-        "shortDescription": {"text": issue.title},
-        "fullDescription": {"text": f"{issue.title}. It happens with: {issue.trigger}."},
-        "defaultConfiguration": {"level": _LEVELS[issue.effect]},
-        "properties": {"effect": issue.effect, "tags": ["go", issue.effect]},
-    }
-    if issue.url.startswith("http"):
-        rule["helpUri"] = issue.url
-    return rule
-
-
-def _result(one: Judged, found: Affected) -> dict[str, Any]:
-    issue = found.issue
-    where = "" if one.seen_there else f" Seen on {_seen_on()} only."
-    shown = " A short run has shown it." if issue.id in one.shown else ""
-    fixed = _fixed(found, one.found.binary.release)
-    package = one.found.owner.name if one.found.owner else _uri(one.found.path)[0]
-    name = (one.found.inside or one.found.path).rpartition("/")[2]
-    return {
-        "ruleId": issue.id,
-        "level": _LEVELS[issue.effect],
-        "message": {
-            "text": f"{one.called} was built by {_printable(one.found.binary.version)}, which has {issue.id}"
-            f" ({issue.effect}): {issue.title}. It happens with: {issue.trigger}."
-            f" It is {fixed}.{where}{shown}"
-        },
-        "locations": [_location(one.found.path, one.found.inside)],
-        "partialFingerprints": {
-            "golibLibraryAndIssue/v1": _hash(package, name, one.found.binary.machine, issue.id)
-        },
-    }
-
-
-def _location(path: str, inside: str) -> dict[str, Any]:
-    uri, base = _uri(path)
-    place: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": uri, "uriBaseId": base}}}
-    if inside:
-        place["logicalLocations"] = [{"fullyQualifiedName": _printable(inside), "kind": "member"}]
-    return place
-
-
-def _notification(text: str, path: str, inside: str, level: str = "note") -> dict[str, Any]:
-    return {"level": level, "message": {"text": _printable(text)}, "locations": [_location(path, inside)]}
-
-
-def _uri(path: str) -> tuple[str, str]:
-    """Relative to the current folder where it lies there, else to the root of the file system."""
-    absolute, here = os.path.abspath(path), os.getcwd()
-    if absolute == here or absolute.startswith(here.rstrip("/") + "/"):
-        return _quoted(os.path.relpath(absolute, here)), "SRCROOT"
-    return _quoted(absolute.lstrip("/")) or ".", "FILESYSTEM"
-
-
-def _quoted(path: str) -> str:
-    return quote(os.fsencode(path))
-
-
-def _hash(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]

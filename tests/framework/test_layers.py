@@ -22,6 +22,8 @@ SOURCES = {
 }
 
 FLOORS = (
+    # What files say, which knows of nothing else.
+    ("files",),
     # What happens on the stacks, and what may be called there; which Go, and what it builds.
     ("case",),
     ("toolchains",),
@@ -33,13 +35,13 @@ FLOORS = (
     ("show",),
     # The door, and who goes through it.
     ("door",),
-    ("fuzz", "reduce", "reproduce", "footprint"),
+    ("fuzz", "reduce", "reproduce", "footprint", "measure"),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
     ("options", "packages"),
     ("scenario",),
     ("session",),
-    ("validate",),
+    ("validate", "audit"),
     ("plugin", "commands"),
     ("__main__",),
 )
@@ -50,7 +52,7 @@ FORKED = ("run", "case.calltree", "case.legality", "case.script", "case.prototyp
 
 PURE = ("case.calltree", "case.grammar", "case.legality", "case.prototype", "case.script", "judge.model")
 """No process, no clock, no Go: the same answer for the same arguments."""
-NO_PROCESS = ("case", "judge", "show", "reduce")
+NO_PROCESS = ("case", "files", "judge", "show", "reduce")
 """May read files and decode a wait status, but starts and watches nothing."""
 
 OUTSIDE = frozenset(
@@ -317,6 +319,13 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "source", "complaint"),
     [
+        (
+            "files.folders",
+            "from golib.judge import known",
+            "files.folders:1 imports judge.known, which stands above it",
+        ),
+        ("files.images", "import subprocess", "1 imports subprocess, and is pure"),
+        ("files.buildinfo", "import ctypes", "1 imports ctypes, and is pure"),
         ("newcomer", "", "golib/newcomer.py stands on none of FLOORS"),
         ("attic.newcomer", "", "golib/attic/newcomer.py stands on none of FLOORS"),
         (
