@@ -105,6 +105,13 @@ def audit(arguments: Sequence[str]) -> int:
     return auditing.main(arguments, version())
 
 
+def bisect(arguments: Sequence[str]) -> int:
+    """``golib bisect CASE --good A --bad B`` says which release, or commit, brought a fault or mended it."""
+    from golib import bisection
+
+    return bisection.main(arguments)
+
+
 def validate(arguments: Sequence[str]) -> int:
     """``golib validate [SPEC…]`` judges Go releases, and gives a verdict for each."""
     from golib import validate
@@ -127,6 +134,7 @@ VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "audit": (audit, "say which Go built the libraries of an environment, and which known issues they have"),
     "validate": (validate, "judge Go releases: a verdict for each, kept, as JSON and as a page"),
     "history": (show_history, "say since which Go release each known issue shows, and until which"),
+    "bisect": (bisect, "find the Go release, or the commit, with which a fault came or went"),
 }
 
 
