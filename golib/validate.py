@@ -27,7 +27,7 @@ from typing import Any
 from golib.judge import history, known
 from golib.judge.release import KNOWN, NEW, UNAVAILABLE, ours, release
 from golib.run.process import die_with_parent
-from golib.show.report import write_atomically
+from golib.show.report import check_writable, write_atomically
 from golib.toolchains import build
 from golib.toolchains.toolchain import (
     CannotBeHadError,
@@ -39,7 +39,7 @@ from golib.toolchains.toolchain import (
     version_key,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 """Of --json, and of what is kept."""
 
 FINE, FOUND, USAGE, NOT_RUN = 0, 1, 2, 3
@@ -199,10 +199,7 @@ def _say(line: str) -> None:
 def _writable(path: Path) -> None:
     """Raises UsageError: an hour of judging must not end in a file that cannot be written."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
-        with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}."):
-            pass
+        check_writable(path)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}; name a file in a folder of yours"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -209,6 +210,14 @@ class Results:
         }
         with self._troubled():
             write_atomically(self.path, json.dumps(document, indent=1) + "\n")
+
+
+def check_writable(path: Path) -> None:
+    """Raises OSError where ``write_atomically`` would: better before an hour of work than after it."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}."):
+        pass
 
 
 def write_atomically(path: Path, text: str) -> None:
