@@ -34,6 +34,9 @@ RENAMED = {
 }
 """What options were called once.  Other plugins use some of these names, so golib registers none of them."""
 
+DIES_WITH_PARENT = "GOLIB_DIES_WITH_PARENT"
+"""Set in the environment of a pytest below golib validate: its workers end when it does, whatever they do."""
+
 _PATH_OPTIONS = ("--go", "--go-overlay", "--golib-json", "--golib-html", "--golib-failures", "--golib-replay")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from golib.judge.known import EFFECTS, KnownIssue
+from golib.judge.outcome import Kind
 
 CLEAN, KNOWN, NEW, GONE, UNAVAILABLE = "clean", "known issues", "new failures", "gone", "unavailable"
 VERDICTS = (CLEAN, KNOWN, NEW, GONE, UNAVAILABLE)
@@ -90,8 +91,13 @@ PICTURES = 3
 
 
 def _apart(pictures: Sequence[dict[str, Any]], alone: str) -> list[dict[str, Any]]:
-    """One a signature, those first that show the issue alone, then the short ones."""
-    order = sorted(pictures, key=lambda one: (one["issues"] != [alone], len(one["steps"]), one["case"]))
+    """One a signature, those first that show the issue alone, then the deaths, then the short ones."""
+
+    def rank(one: dict[str, Any]) -> tuple[Any, ...]:
+        silent = one["signature"].startswith(Kind.DIVERGENCE.value)
+        return one["issues"] != [alone], silent, len(one["steps"]), one["case"]
+
+    order = sorted(pictures, key=rank)
     found: dict[str, dict[str, Any]] = {}
     for one in order:
         found.setdefault(one["signature"], one)

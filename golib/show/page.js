@@ -106,7 +106,8 @@ function column(picture, at) {
     if (!own.length) return;
     const from = y(Math.max(...own)) - high * .75, to = y(Math.min(...own)) + high * .35;
     svg.append(draw("rect", { x: left, y: from, width: wide, height: to - from, rx: 4, class: "stack" }));
-    svg.append(draw("text", { x: left + wide - 6, y: from + 13, class: "soft", "text-anchor": "end" }, name));
+    svg.append(draw("text", { x: left + wide - 6, y: from + 13, class: "soft", "text-anchor": "end" },
+      narrow ? name.replace("'s stack", "") : name));
   });
   addresses.forEach((address, number) => {
     const here = address === step.sp;
@@ -118,7 +119,7 @@ function column(picture, at) {
     if (!frame.sp) continue;
     const own = frame.thread === step.thread && !frame.calls;
     const kind = `frame ${own ? "" : "other"} ${own && frame.node === step.node ? "current" : ""}`;
-    const most = narrow ? 18 : 28;
+    const most = narrow ? 13 : 28;
     const text = frame.label.length > most ? frame.label.slice(0, most - 1) + "…" : frame.label;
     svg.append(draw("rect", { x: left + 6, y: y(frame.sp) - high / 2 + 2, width: 14 + text.length * 7.4, height: high - 4,
       rx: 3, class: kind }));

@@ -136,7 +136,7 @@ class _Stacks:
             if accurate is not None:
                 step["accurate"] = bool(accurate)
         if found:
-            step["wrong"] = [_says(one) for one in found[:MOST_WRONG]]
+            step["wrong"] = _says(found[:MOST_WRONG])
         return step
 
     def _name(self, event: Event) -> str:
@@ -147,9 +147,13 @@ class _Stacks:
         return f"{name} {self._threads[event.tid] + 1}'s stack" if name.endswith(" thread") else name
 
 
-def _says(found: Divergence) -> str:
-    expected, seen = show(found.field, found.expected), show(found.field, found.seen)
-    return f"{found.field} is {seen}, expected {expected}: {found.rule.text} ({place(found)})"
+def _says(found: Sequence[Divergence]) -> list[str]:
+    """A sentence for each rule that was broken there."""
+    by_rule: dict[tuple[model.Rule, str], list[str]] = defaultdict(list)
+    for one in found:
+        values = f"{one.field} is {show(one.field, one.seen)}, expected {show(one.field, one.expected)}"
+        by_rule[one.rule, place(one)].append(values)
+    return [f"{'; '.join(values)}: {rule.text} ({where})" for (rule, where), values in by_rule.items()]
 
 
 def _end(outcome: Outcome, before: Mapping[str, Any] | None) -> dict[str, Any]:
