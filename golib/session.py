@@ -995,7 +995,10 @@ class _Controller:
         terminalreporter.section("Go's behaviour")
         names = dict.fromkeys(self._run.name(one) for one in self._run.toolchains)
         names |= dict.fromkeys(row["toolchain"] for row in rows)  # libraries as shipped, too
-        for line in report.summary(rows, list(names)):
+        # As wide as the terminal; into a file as wide as it gets.
+        writer = terminalreporter.config.get_terminal_writer()
+        width = writer.fullwidth if terminalreporter.isatty else 0
+        for line in report.summary(rows, list(names), width):
             terminalreporter.write_line(line)
         for chosen, shards in sorted(self._searched.items()):
             ran = sum(data["ran"] for data in shards.values())

@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -653,10 +654,16 @@ def _keep_history(path: Path, found: Sequence[Mapping[str, Any]], version: str) 
     """Adds published releases; what the file has of others stays.  Raises HistoryError, OSError."""
     releases = history.read(path) if path.exists() else {}
     for one in found:
-        if one["verdict"] != UNAVAILABLE and one["version"].replace(".", "").isdigit():
+        if one["verdict"] != UNAVAILABLE and _PUBLISHED.fullmatch(one["version"]) and one["proofs"]:
             cells = history.cells(one["proofs"], known.shipped())
-            releases[one["version"]] = {"golib": version, "libc": _machine()["libc"], "cells": cells}
+            before = releases.get(one["version"], {"cells": {}})["cells"]
+            libc = _machine()["libc"]
+            whole = history.together(before, cells)
+            releases[one["version"]] = {"golib": version, "libc": libc, "cells": whole}
     write_atomically(path, history.text(releases))
+
+
+_PUBLISHED = re.compile(r"\d+\.\d+(\.\d+|rc\d+)")
 
 
 def show_history(arguments: Sequence[str]) -> int:
@@ -682,7 +689,7 @@ def show_history(arguments: Sequence[str]) -> int:
     for issue in known.shipped():
         spans = [
             f"{first} and later" if not last else first if first == last else f"{first} - {last}"
-            for first, last in history.ranges(releases, issue)
+            for first, last in history.ranges(history.measured(releases, issue))
         ]
         print(f"{issue.id:<9} {issue.effect:<11} {', '.join(spans) or 'not seen'}")
     return FINE

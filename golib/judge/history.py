@@ -11,10 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from golib.judge.known import KnownIssue
 from golib.toolchains.toolchain import version_key
+
+if TYPE_CHECKING:
+    from golib.judge.known import KnownIssue
 
 FILE = Path(__file__).with_name("history.json")
 SCHEMA = 1
@@ -59,6 +61,17 @@ def cells(proofs: Mapping[str, Mapping[str, int]], issues: Sequence[KnownIssue])
     return {name: {**proof, "case": hashes[name]} for name, proof in proofs.items()}
 
 
+def together(before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells of one release that was measured twice.  A published release stays as it is, so runs of the
+    same case add up: what shows at a rate, and showed once, is there, also where it did not show again."""
+    whole = dict(before) | dict(new)
+    for name in before.keys() & new.keys():
+        if before[name]["case"] == new[name]["case"]:
+            counts = {key: before[name][key] + new[name][key] for key in ("runs", "shown", "others")}
+            whole[name] = new[name] | counts
+    return whole
+
+
 def case_hash(issue: KnownIssue) -> str:
     """Of the proof: a cell that another case made says nothing of this one."""
     return hashlib.sha256(repr(issue.proof).encode()).hexdigest()[:12]
@@ -69,20 +82,30 @@ def shows(cell: Mapping[str, Any]) -> bool:
     return bool(cell["shown"] > cell["others"])
 
 
-def ranges(releases: Mapping[str, Mapping[str, Any]], issue: KnownIssue) -> list[tuple[str, str]]:
-    """Where the issue shows, as first and last release of each stretch of measured releases; an empty last is
-    "still there in the newest release".  A cell of another case counts as not measured."""
-    found: list[tuple[str, str]] = []
-    last, within = "", False
+def measured(releases: Mapping[str, Mapping[str, Any]], issue: KnownIssue) -> tuple[tuple[str, bool], ...]:
+    """Each release that has a cell of the issue, and whether it shows there, the oldest first.  A cell of
+    another case is none.  Where other faults explain all that its proof showed, the entry says whether the
+    issue is there too."""
+    case = case_hash(issue)
+    found = []
     for version in sorted(releases, key=version_key):
         cell = releases[version]["cells"].get(issue.id)
-        if cell is None or cell["case"] != case_hash(issue):
-            continue
-        if shows(cell):
+        if cell and cell["case"] == case:
+            found.append((version, shows(cell) or bool(cell["shown"] and issue.masked_in(version))))
+    return tuple(found)
+
+
+def ranges(seen: Sequence[tuple[str, bool]]) -> tuple[tuple[str, str], ...]:
+    """Where it shows, as first and last release of each stretch of measured releases; an empty last is "still
+    there in the newest release"."""
+    found: list[tuple[str, str]] = []
+    last, within = "", False
+    for version, shown in seen:
+        if shown:
             if not within:
                 found.append((version, ""))
             last, within = version, True
         elif within:
             found[-1] = (found[-1][0], last)
             within = False
-    return found
+    return tuple(found)

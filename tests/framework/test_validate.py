@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from golib import commands, validate
 from golib.judge import history, known
 from golib.judge.release import ours, release
+from golib.toolchains.toolchain import Toolchain
 
 ISSUES = known.shipped()
 
@@ -63,6 +66,7 @@ def test_what_golib_could_not_run_is_no_fault_of_go() -> None:
     ("arguments", "said"),
     [
         (["foo"], "foo: not a Go toolchain; name a release"),
+        (["--shard", "4/3"], "--shard 4/3: it is K/N, the K-th of N parts, such as 1/3"),
         (["--json", "/nowhere/r.json"], "/nowhere/r.json cannot be written: No such file or directory; name"),
     ],
 )
@@ -84,17 +88,118 @@ def test_a_damaged_result_is_judged_again(tmp_path: Path, capsys: pytest.Capture
         assert "is passed over" in capsys.readouterr().err
 
 
-def test_the_history_agrees_with_the_list() -> None:
-    """Where the cell's case is the list's proof of today."""
-    wrong = [
-        (issue.id, version, cell)
-        for version, one in history.read().items()
-        for issue in ISSUES
-        if (cell := one["cells"].get(issue.id)) and cell["case"] == history.case_hash(issue)
-        # What shows outside of an issue's range is another fault, which explains it all.
-        if (bool(cell["shown"]) if issue.affects(version) else history.shows(cell)) != issue.affects(version)
-    ]
-    assert not wrong
+def test_what_is_measured_leaves_the_list() -> None:
+    """One place says which releases have an issue."""
+    entries = tomllib.loads(known.FILE.read_text())["issue"]
+    both = [entry["id"] for entry, issue in zip(entries, ISSUES, strict=True) if issue.measured]
+    assert both
+    assert not [entry["id"] for entry in entries if entry["id"] in both and "releases" in entry]
+
+
+@pytest.mark.parametrize(
+    ("version", "has"),
+    [
+        ("1.22.0", False),  # before the first cell
+        ("1.23.4", True),
+        ("1.23.9", True),  # between two cells: as the earlier one
+        ("1.24.0", False),
+        ("1.26.0", True),
+        ("1.26.9", True),  # the newest shows it: it is open
+        ("1.28rc1", True),
+        ("devel go1.29-abc", True),
+    ],
+)
+def test_a_release_has_what_was_measured_before_it(version: str, has: bool, tmp_path: Path) -> None:
+    text = known.FILE.read_text()
+    [entry] = [part for part in text.split("[[issue]]") if 'id = "golib-2"' in part]
+    (tmp_path / "list.toml").write_text(f"[[issue]]{entry}")
+    [issue] = [one for one in ISSUES if one.id == "golib-2"]
+    cell = {"runs": 1, "others": 0, "case": history.case_hash(issue)}
+    shown = {"1.23.0": 1, "1.24.0": 0, "1.25.0": 0, "1.26.0": 1}
+    measured = {name: {"cells": {"golib-2": cell | {"shown": count}}} for name, count in shown.items()}
+    # A cell of another case says nothing of this one.
+    measured["1.24.5"] = {"cells": {"golib-2": cell | {"shown": 1, "case": "another"}}}
+    [read] = known.read(tmp_path / "list.toml", measured)
+    assert read.affects(version) is has
+    assert read.releases_text == ("1.23.0", "1.26.0 and later")
+
+
+def test_what_other_faults_hide_is_there_where_the_list_says_so() -> None:
+    issue = next(one for one in ISSUES if one.masked)
+    cell = {"runs": 1, "shown": 1, "others": 1, "case": history.case_hash(issue)}
+    (first, _), *_ = issue.masked
+    cells = {version: {"cells": {issue.id: cell}} for version in ("1.21.0", first)}
+    assert history.measured(cells, issue) == (("1.21.0", False), (first, True))
+
+
+def test_a_release_that_is_measured_twice_adds_up() -> None:
+    cell = {"runs": 70, "shown": 1, "others": 0, "case": "a"}
+    silent = {"runs": 70, "shown": 0, "others": 0, "case": "a"}
+    assert history.together({"x": cell}, {"x": silent}) == {"x": cell | {"runs": 140}}
+    # Runs of another case do not.
+    assert history.together({"x": cell, "y": cell}, {"x": silent | {"case": "b"}}) == {
+        "x": silent | {"case": "b"},
+        "y": cell,
+    }
+
+
+SHARD = {"number": 1, "of": 3, "key": "k"}
+
+
+def part(number: int, version: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    releases = [{"version": version, **release([], ISSUES)}]
+    return f"{number}.json", {
+        "schema": 2,
+        "golib": "0",
+        "shard": SHARD | {"number": number} | more,
+        "releases": releases,
+    }
+
+
+def test_shards_are_merged_in_order() -> None:
+    parts = [part(2, "1.26.1"), part(3, "1.27.0"), part(1, "1.25.0")]
+    whole = validate.merged(parts)
+    assert [one["version"] for one in whole["releases"]] == ["1.25.0", "1.26.1", "1.27.0"]
+    assert "shard" not in whole
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([part(1, "1.25.0"), part(3, "1.27.0")], "shard 2 of 3 is missing"),
+        ([part(2, "1.25.0")], "shards 1, 3 of 3 are missing"),
+        ([part(1, "1.25.0"), part(1, "1.27.0")], "1.json is shard 1, as 1.json is"),
+        ([part(1, "1.25.0"), part(2, "1.27.0", key="other")], "2.json is of another run than 1.json"),
+    ],
+)
+def test_what_is_no_whole_is_not_merged(parts: list[tuple[str, dict[str, Any]]], said: str) -> None:
+    with pytest.raises(validate.UsageError, match=re.escape(said)):
+        validate.merged(parts)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2, "shard": {"number": 4, "of": 3}}', "\x00"])
+def test_what_is_no_shard_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "s.json").write_text(text)
+    assert commands.main(["merge", str(tmp_path / "s.json")]) == 2
+    error = capsys.readouterr().err
+    assert "is no shard" in error
+    assert error.count("\n") == 1
+
+
+def test_only_what_validate_fetched_is_removed(tmp_path: Path) -> None:
+    modules = tmp_path / "modules"
+    theirs = tmp_path / "golang.org" / "toolchain@v0.0.1-go1.2.3.linux-amd64"
+    ours = modules / "golang.org" / "toolchain@v0.0.1-go1.2.4.linux-amd64"
+    zips = modules / "cache/download/golang.org/toolchain/@v"
+    for folder in (theirs, ours, zips):
+        folder.mkdir(parents=True)
+    (zips / "v0.0.1-go1.2.4.linux-amd64.zip").touch()
+    ours.chmod(0o555)
+    for folder in (theirs, ours):
+        validate._remove(Toolchain("x", "1.2.3", folder), modules)
+    assert theirs.exists()
+    assert not ours.exists()
+    assert not list(zips.iterdir())
 
 
 def test_history_says_since_and_until(capsys: pytest.CaptureFixture[str]) -> None:
