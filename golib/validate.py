@@ -172,24 +172,28 @@ def _document(path: Path) -> dict[str, Any]:
         return document
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}; name a file of --shard K/N") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (RecursionError, *_NOT_WHAT_IT_SHOULD_BE) as error:
         raise UsageError(
             f"{path} is no shard: {type(error).__name__}: {error}; `golib validate --shard K/N --json FILE`"
             " writes one"
         ) from None
 
 
+_NOT_WHAT_IT_SHOULD_BE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
+
+
 def _check_release(one: Mapping[str, Any]) -> None:
-    """Raises KeyError or TypeError where it is not what ``release`` gives."""
+    """Raises KeyError, TypeError or AttributeError where it is not what ``release`` gives."""
     version_key(one["version"])
     if one["verdict"] == UNAVAILABLE:
         one["why"] + ""
     else:
         for issue in one["issues"].values():
             issue["effect"] + ""
-        for failure in one["failures"]:
-            failure["test"] + failure["text"]
-        _ = one["gone"], one["counts"], one["tests"], one["pictures"], one["proofs"]
+        for picture in [*(p for some in one["pictures"].values() for p in some), *one["failures"]]:
+            picture.get("signature", "") + picture.get("test", "") + picture.get("text", "")
+        _ = one["counts"].items(), one["tests"].items(), one["proofs"].items()
+        list(lines(one, 80))
 
 
 def _show(document: Mapping[str, Any], given: argparse.Namespace) -> int:
@@ -468,7 +472,7 @@ class _Run:
             size = KEPT_MB * (1 if self._given.prune else fetched)
             download = f", at most {DOWNLOAD_MB * fetched} MB to download and {size} MB to keep"
         _say(
-            f"{len(plan)} toolchains, {waiting} of them to be judged now: about {_minutes(expected)}"
+            f"toolchains: {len(plan)}, to be judged now: {waiting}, in about {_minutes(expected)}"
             f"{download}; it is kept in {self._folder}"
         )
 
@@ -596,10 +600,15 @@ def _run(
 
 
 def _last(words: str, ended: int) -> str:
-    """What pytest said of why: its line of an error, else its last."""
+    """What pytest said of why: from its line of an error on, else its last."""
     said = [line.strip() for line in words.splitlines() if line.strip()]
-    errors = [line for line in said if line.startswith(("ERROR: ", "INTERNALERROR> "))]
-    return f"pytest's exit status is {ended}: {[*said, *errors][-1] if said else 'nothing was said'}"
+    begins = next((number for number, line in enumerate(said) if line.startswith("ERROR: ")), -1)
+    why = " ".join(said[begins:])[:_WORDS]
+    return f"pytest's exit status is {ended}: {why or 'nothing was said'}"
+
+
+_WORDS = 500
+"""Of what pytest said, in a sentence."""
 
 
 def _kept(path: Path) -> dict[str, Any] | None:
@@ -608,11 +617,13 @@ def _kept(path: Path) -> dict[str, Any] | None:
         data: dict[str, Any] = json.loads(path.read_text())
         if data["schema"] != SCHEMA or not isinstance(data["seconds"], int | float) or not data["results"]:
             raise ValueError("another schema")
-        release(data["results"], known.shipped())
+        if ours(data["results"]):
+            raise ValueError("some of it could not be run")
+        _check_release({"version": "1.21.0", "spec": ""} | release(data["results"], known.shipped()))
         return data
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, RecursionError, *_NOT_WHAT_IT_SHOULD_BE) as error:
         _say(f"{path} is passed over, and judged again: {error}")
         return None
 

@@ -42,7 +42,7 @@ def read(path: Path = FILE) -> dict[str, dict[str, Any]]:
                     raise ValueError(f"a cell is {cell!r}")
                 cell["case"] + ""
         return dict(sorted(releases.items(), key=lambda pair: version_key(pair[0])))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HistoryError(
             f"{path} is no history of golib's: {error}; `golib validate --history FILE` writes one"
         ) from error

@@ -380,6 +380,8 @@ class _Releases:
         if answer.returncode != 0:
             refused = _REFUSAL.search(answer.stderr) is not None
             remedy = "https://go.dev/dl lists the releases there are" if refused else network
+            if "no space left on device" in answer.stderr:
+                remedy = "make room on that disk"
             raise _CannotBeHad(_words(answer), refused=refused, remedy=remedy)
         toolchain = _toolchain(spec, answer.stdout)
         if toolchain.version.split()[0] != version:

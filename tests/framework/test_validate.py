@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -82,7 +83,15 @@ def test_bad_input_is_refused_in_a_sentence(
 def test_a_damaged_result_is_judged_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "r.json"
     assert validate._kept(path) is None
-    for text in ("", "[]", '{"schema": 2, "seconds": 1, "results": [1]}', '{"schema": 0}'):
+    strange: dict[str, Any] = {"schema": 2, "seconds": 1, "results": [FAILED | {"text": {"a": 1}}]}
+    for text in (
+        "",
+        "[]",
+        "[" * 100_000,
+        json.dumps(strange),
+        '{"schema": 2, "seconds": 1, "results": [1]}',
+        '{"schema": 0}',
+    ):
         path.write_text(text)
         assert validate._kept(path) is None
         assert "is passed over" in capsys.readouterr().err
@@ -177,7 +186,9 @@ def test_what_is_no_whole_is_not_merged(parts: list[tuple[str, dict[str, Any]]],
         validate.merged(parts)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2, "shard": {"number": 4, "of": 3}}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"schema": 2, "shard": {"number": 4, "of": 3}}', "\x00", "[" * 100_000]
+)
 def test_what_is_no_shard_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "s.json").write_text(text)
     assert commands.main(["merge", str(tmp_path / "s.json")]) == 2
