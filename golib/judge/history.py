@@ -85,14 +85,28 @@ def shows(cell: Mapping[str, Any]) -> bool:
 def measured(releases: Mapping[str, Mapping[str, Any]], issue: KnownIssue) -> tuple[tuple[str, bool], ...]:
     """Each release that has a cell of the issue, and whether it shows there, the oldest first.  A cell of
     another case is none.  Where other faults explain all that its proof showed, the entry says whether the
-    issue is there too."""
+    issue is there too.  What shows at a rate, and was missed in one release of a line but not before and not
+    after, is passed over there."""
     case = case_hash(issue)
     found = []
     for version in sorted(releases, key=version_key):
         cell = releases[version]["cells"].get(issue.id)
         if cell and cell["case"] == case:
             found.append((version, shows(cell) or bool(cell["shown"] and issue.masked_in(version))))
-    return tuple(found)
+    if issue.rate == 1:
+        return tuple(found)
+    shown = [version_key(version) for version, there in found if there]
+    return tuple(
+        (version, there)
+        for version, there in found
+        if there or not (shown and shown[0] < version_key(version) and _again(version, shown))
+    )
+
+
+def _again(version: str, shown: Sequence[tuple[int, int, int, int]]) -> bool:
+    """Whether a later release of its minor line is among those."""
+    key = version_key(version)
+    return any(other[:2] == key[:2] and other > key for other in shown)
 
 
 def ranges(seen: Sequence[tuple[str, bool]]) -> tuple[tuple[str, str], ...]:

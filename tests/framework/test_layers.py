@@ -33,11 +33,11 @@ FLOORS = (
     ("show",),
     # The door, and who goes through it.
     ("door",),
-    ("fuzz", "reduce", "reproduce", "footprint", "bisection"),
+    ("fuzz", "reduce", "reproduce", "footprint"),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
     ("options", "packages"),
-    ("scenario",),
+    ("scenario", "bisection"),
     ("session",),
     ("validate",),
     ("plugin", "commands"),

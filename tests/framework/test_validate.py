@@ -141,6 +141,15 @@ def test_what_other_faults_hide_is_there_where_the_list_says_so() -> None:
     assert history.measured(cells, issue) == (("1.21.0", False), (first, True))
 
 
+def test_what_shows_at_a_rate_may_be_missed_between_two_releases_that_show_it() -> None:
+    [rare] = [one for one in ISSUES if one.id == "golib-8"]
+    cell = {"runs": 175, "others": 0, "case": history.case_hash(rare)}
+    shown = {"1.25.0": 0, "1.26.0": 1, "1.26.1": 0, "1.26.2": 1, "1.26.3": 0, "1.27.0": 0}
+    measured = {name: {"cells": {rare.id: cell | {"shown": count}}} for name, count in shown.items()}
+    assert history.ranges(history.measured(measured, rare)) == (("1.26.0", "1.26.2"),)
+    assert ("1.26.1", False) not in history.measured(measured, rare)
+
+
 def test_a_release_that_is_measured_twice_adds_up() -> None:
     cell = {"runs": 70, "shown": 1, "others": 0, "case": "a"}
     silent = {"runs": 70, "shown": 0, "others": 0, "case": "a"}
