@@ -25,6 +25,7 @@ from golib.judge import known
 from golib.judge.known import KnownIssue
 from golib.judge.outcome import Kind, Outcome, Signature
 from golib.run.forkserver import ServerError
+from golib.run.process import die_with_parent
 from golib.toolchains import build, checkout
 from golib.toolchains.toolchain import (
     CannotBeHadError,
@@ -448,7 +449,8 @@ def _commits(fault: Fault, options: argparse.Namespace) -> None:
         job = Job(fault, clone.goroot, toolchain, not mended, folder / "log")
         job.log.touch()
         (folder / "job").write_bytes(pickle.dumps(job))
-        said = clone.bisect(old, new, [sys.executable, "-P", "-m", "golib.bisection", str(folder / "job")])
+        command = [sys.executable, "-P", "-m", "golib.bisection", str(folder / "job")]
+        said = clone.bisect(old, new, command, die_with_parent)
         lines = job.log.read_text().splitlines()
         if lines and lines[-1].startswith(_STOPPED):
             raise ServerError(lines[-1].removeprefix(_STOPPED))
@@ -473,6 +475,7 @@ def _commit_toolchain(goroot: Path, toolchain: Toolchain | None) -> Toolchain:
 
 def at_commit(path: Path) -> int:
     """What ``git bisect run`` asks of the commit that is checked out."""
+    die_with_parent()  # and git, which started this, dies with golib
     job: Job = pickle.loads(path.read_bytes())
     try:
         tried = _try(job.fault, _commit_toolchain(job.goroot, job.toolchain))

@@ -13,7 +13,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,12 +64,15 @@ class Clone:
     def check_out(self, commit: str) -> None:
         _must(self.work, "checkout", "--quiet", "--force", "--detach", commit)
 
-    def bisect(self, old: str, new: str, command: Sequence[str]) -> str:
+    def bisect(
+        self, old: str, new: str, command: Sequence[str], begin: Callable[[], object] | None = None
+    ) -> str:
         """``git bisect run``: what git said on stdout; what the command says on stderr goes to this process's
         stdout.  The exit status of the command is 0 for a commit that is as
-        ``old`` is, 1 for one as ``new`` is, 125 for one that says nothing, 128 and more to stop."""
+        ``old`` is, 1 for one as ``new`` is, 125 for one that says nothing, 128 and more to stop.  ``begin``
+        is called in git's process before it begins."""
         _must(self.work, "bisect", "start", "--term-old=old", "--term-new=new", new, old)
-        return _git(self.work, "bisect", "run", *command, stderr=1).stdout
+        return _git(self.work, "bisect", "run", *command, stderr=1, begin=begin).stdout
 
     def last(self) -> list[str]:
         """After ``bisect``: the commits one of which is the first that is as the new end is."""
@@ -152,7 +155,12 @@ def own_toolchain(repository: Path) -> Path | None:
     return go if tools and go.is_file() else None
 
 
-def _git(folder: Path, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def _git(
+    folder: Path,
+    *arguments: str,
+    stderr: int = subprocess.PIPE,
+    begin: Callable[[], object] | None = None,
+) -> subprocess.CompletedProcess[str]:
     """Raises SpecError where there is no git."""
     # Variables such as GIT_DIR, which a hook has, would name another repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -164,6 +172,7 @@ def _git(folder: Path, *arguments: str, stderr: int = subprocess.PIPE) -> subpro
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
+            preexec_fn=begin,
             text=True,
             errors="replace",
             check=False,
