@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from golib.judge import history, known
-from golib.judge.release import KNOWN, NEW, UNAVAILABLE, ours, release
+from golib.judge.release import CLEAN, KNOWN, NEW, UNAVAILABLE, ours, release
 from golib.run.process import die_with_parent
 from golib.show.report import check_writable, write_atomically
 from golib.toolchains import build
@@ -66,6 +66,8 @@ FILES = {
 DIES_WITH_PARENT = "GOLIB_DIES_WITH_PARENT"
 """golib.options knows it, which loads pytest."""
 
+PROOFS = "test_known_issues.py::test_it_shows_where_the_list_says_and_nowhere_else"
+
 _BUILD_VARIABLES = ("CC", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_LDFLAGS", "GOEXPERIMENT", "GOAMD64")
 
 
@@ -86,6 +88,7 @@ def main(arguments: Sequence[str], suite: Path, version: str) -> int:
             if name:
                 _writable(Path(name))
         shard = _shard(given.shard)
+        _check_only(given)
         check_platform()
         with _folder() as (folder, lock):
             if given.prune and not given.spec:
@@ -93,7 +96,7 @@ def main(arguments: Sequence[str], suite: Path, version: str) -> int:
                 return FINE
             code = _digest_of([*Path(__file__).parent.rglob("*"), *suite.rglob("*")])
             plan = _plan(given.spec, folder / MODULES)
-            whole = _digest([SCHEMA, given.what, code, [[one.spec, one.version] for one in plan]])
+            whole = _digest([SCHEMA, given.what, given.only, code, [[one.spec, one.version] for one in plan]])
             run = _Run(given, suite, folder, lock, code)
             found = run.judge(plan[shard[0] - 1 :: shard[1]])
     except SpecError as error:
@@ -241,7 +244,7 @@ def lines(one: Mapping[str, Any], width: int) -> Iterator[str]:
     parts = [f"{effect} {', '.join(names)}" for effect, names in by_effect.items()]
     if one["gone"] and one["verdict"] != NEW:
         parts.insert(0, f"no longer shows {', '.join(one['gone'])}")
-    if one["verdict"] not in (KNOWN, "clean") and by_effect:
+    if one["verdict"] not in (KNOWN, CLEAN) and by_effect:
         parts[-len(by_effect)] = f"known issues: {parts[-len(by_effect)]}"
     if one["verdict"] == NEW:
         parts.insert(0, f"{len(one['failures'])} tests")
@@ -286,6 +289,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _output_options(parser)
     parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="with --proofs, the proof of this known issue only; repeatable",
+    )
+    parser.add_argument(
         "--shard", metavar="K/N", help="judge the K-th of N parts; golib merge puts their --json together"
     )
     parser.add_argument(
@@ -311,6 +321,16 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write verdicts and failures there")
     parser.add_argument("--html", metavar="FILE", help="write one self-contained page there")
     parser.add_argument("--history", metavar="FILE", help="add what the proofs showed to this history")
+
+
+def _check_only(given: argparse.Namespace) -> None:
+    """Raises UsageError."""
+    there = [issue.id for issue in known.shipped()]
+    for name in given.only:
+        if name not in there:
+            raise UsageError(f"--only {name}: no known issue has this id; there are {', '.join(there)}")
+    if given.only and given.what != "proofs":
+        raise UsageError(f"--only {given.only[0]}: it names proofs, add --proofs")
 
 
 def _shard(text: str | None) -> tuple[int, int]:
@@ -481,7 +501,8 @@ class _Run:
         return _kept(self._file(toolchain))
 
     def _file(self, one: Toolchain) -> Path:
-        return self._folder / f"{one.name}-{_key(one, self._given.what, self._code)}.json"
+        what = [self._given.what, *sorted(set(self._given.only))]
+        return self._folder / f"{one.name}-{_key(one, what, self._code)}.json"
 
     def _one(self, one: Wanted, data: dict[str, Any] | None, waiting: int) -> dict[str, Any]:
         fresh = data is None
@@ -563,7 +584,9 @@ def _run(
         spec = str(one.goroot) if "/" in one.spec or Path(one.spec).exists() else one.version
         spec = "go" if one.spec == "go" else spec
         command += [f"--go={spec}", f"--golib-json={folder / 'r.json'}", f"--golib-failures={folder / 'f'}"]
-        command += [str(suite / file) for file in FILES[given.what]] or [str(suite)]
+        command += [f"{suite / PROOFS}[{one.name}-{name}]" for name in dict.fromkeys(given.only)] or [
+            str(suite / file) for file in FILES[given.what] or [""]
+        ]
         with (folder / "said").open("w+b") as said:
             process = subprocess.Popen(
                 command,
@@ -628,7 +651,7 @@ def _kept(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _key(one: Toolchain, what: str, code: str) -> str:
+def _key(one: Toolchain, what: Sequence[str], code: str) -> str:
     """Of all that decides a result."""
     facts: list[object] = [SCHEMA, one.version, what, code, _machine(), platform.release(), os.cpu_count()]
     facts += [os.environ.get(name, "") for name in _BUILD_VARIABLES]
@@ -677,6 +700,23 @@ def _keep_history(path: Path, found: Sequence[Mapping[str, Any]], version: str) 
 _PUBLISHED = re.compile(r"\d+\.\d+(\.\d+|rc\d+)")
 
 
+def _as_release(version: str, one: Mapping[str, Any]) -> dict[str, Any]:
+    """A release of the history as the page wants it."""
+    there = [issue for issue in known.shipped() if issue.id in one["cells"]]
+    shown = [issue for issue in there if issue.affects(version)]
+    tests = {}
+    for issue in shown:
+        cell = one["cells"][issue.id]
+        tests[f"the proof of {issue.id}, in {cell['shown']} of {cell['runs']} runs"] = issue.id
+    return {
+        "version": version,
+        "verdict": KNOWN if shown else CLEAN,
+        "issues": {issue.id: {"effect": issue.effect, "tests": 1} for issue in shown},
+        "counts": {"proofs run": len(there)},
+        "tests": tests,
+    }
+
+
 def show_history(arguments: Sequence[str]) -> int:
     """``golib history [FILE]`` prints for each known issue since which release it shows, and until which."""
     parser = argparse.ArgumentParser(
@@ -685,6 +725,7 @@ def show_history(arguments: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("file", nargs="?", metavar="FILE", help="instead of the history that golib ships")
+    parser.add_argument("--html", metavar="PAGE", help="write it there as one self-contained page")
     given = parser.parse_args(arguments)
     path = Path(given.file) if given.file else history.FILE
     try:
@@ -695,12 +736,25 @@ def show_history(arguments: Sequence[str]) -> int:
     except history.HistoryError as error:
         print(f"golib history: {error}", file=sys.stderr)
         return USAGE
+    if given.html:
+        from golib.show import page  # jinja2 is for this alone
+
+        try:
+            _writable(Path(given.html))
+            found = [_as_release(name, one) for name, one in releases.items()]
+            how = (
+                "golib ran the smallest case of each known issue with each of these Go releases, as a C"
+                " shared library in a process of its own, as often as it takes to see it."
+            )
+            text = page.render({"releases": found}, known.shipped(), how)
+            write_atomically(Path(given.html).absolute(), text)
+        except UsageError as error:
+            return _complain(str(error), USAGE, "history")
     names = list(releases)
     print(f"{len(names)} releases, {names[0]} to {names[-1]}" if names else "no release")
     for issue in known.shipped():
-        spans = [
-            f"{first} and later" if not last else first if first == last else f"{first} - {last}"
-            for first, last in history.ranges(history.measured(releases, issue))
-        ]
-        print(f"{issue.id:<9} {issue.effect:<11} {', '.join(spans) or 'not seen'}")
+        seen = history.measured(releases, issue)
+        ranges = history.ranges(seen) if seen else issue.releases
+        spans = ", ".join(known.range_text(*one) for one in ranges) or "not seen"
+        print(f"{issue.id:<9} {issue.effect:<11} {spans}{'' if seen else ' (not measured)'}")
     return FINE

@@ -1,11 +1,11 @@
 """Faults with an id: what each is, and which outcomes it explains.
 
 ``known_issues.toml`` is the list; which releases have an issue is measured and stands in ``history.json``,
-and in the entry where it was not measured yet.  An outcome is known only where every part of it, its end and
-each of its divergences, is explained by an issue that the release has and whose cause stands in the case;
-what is left over is a failure.  Tests prove the list: inside an entry's ranges its proof shows the fault and
-outside it does not (tests/runtime/test_known_issues.py), its controls and its proof without a part of the
-cause do not show it (tests/runtime/test_found.py), and it hides nothing that it does not list
+and in the entry until all releases of the history are measured.  An outcome is known only where every part of
+it, its end and each of its divergences, is explained by an issue that the release has and whose cause stands
+in the case; what is left over is a failure.  Tests prove the list: inside an entry's ranges its proof shows
+the fault and outside it does not (tests/runtime/test_known_issues.py), its controls and its proof without a
+part of the cause do not show it (tests/runtime/test_found.py), and it hides nothing that it does not list
 (tests/framework/test_known.py).
 """
 
@@ -256,10 +256,7 @@ class KnownIssue:
     @property
     def releases_text(self) -> tuple[str, ...]:
         """Its ranges as the list writes them."""
-        return tuple(
-            f"{first} and later" if not last else first if first == last else f"{first} - {last}"
-            for first, last in self.releases
-        )
+        return tuple(range_text(*one) for one in self.releases)
 
     def affects(self, version: str) -> bool:
         """A measured one as it was measured; another one, also a development version, as the last measured
@@ -292,6 +289,10 @@ class KnownIssue:
         return self.explains_end(outcome) or any(
             found.key in (*self.divergences, *self.consequences) for found in outcome.divergences
         )
+
+
+def range_text(first: str, last: str) -> str:
+    return f"{first} and later" if not last else first if first == last else f"{first} - {last}"
 
 
 def _within(key: tuple[int, int, int, int], ranges: Sequence[tuple[str, str]]) -> bool:
@@ -355,7 +356,8 @@ def _entry(entry: dict[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> 
             trigger=entry.get("trigger", ""),
             masked=tuple(_range(text) for text in entry.get("masked", ())),
         )
-        if seen := history.measured(measured, issue):
+        seen = history.measured(measured, issue)
+        if not issue.releases and seen:
             issue = replace(issue, releases=history.ranges(seen), measured=seen)
         elif not issue.releases:
             raise ValueError(

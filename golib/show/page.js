@@ -262,6 +262,10 @@ async function follow() {
   if (release) return cell(row, release);
   if (panel.open) panel.close();
   const details = byId(name);
+  if (details && details.matches("tbody.verdicts tr") && details.closest("details")) {
+    details.closest("details").open = true;
+    details.scrollIntoView();
+  }
   if (details && details.matches("details")) {
     details.open = true;
     await fill(details);

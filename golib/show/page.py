@@ -37,8 +37,9 @@ _FIRST_CODE = ord("0")
 _NO_RESULT = ""
 
 
-def render(document: Mapping[str, Any], issues: Sequence[KnownIssue]) -> str:
-    """The page of what ``golib validate --json`` writes."""
+def render(document: Mapping[str, Any], issues: Sequence[KnownIssue], how: str = "") -> str:
+    """The page of what ``golib validate --json`` writes.  ``how``: a sentence on how it was measured, where
+    the document has no ``machine``."""
     # Of an unavailable one nothing else is known.
     empty: dict[str, Any] = {
         "issues": {},
@@ -55,7 +56,13 @@ def render(document: Mapping[str, Any], issues: Sequence[KnownIssue]) -> str:
     whole = [one for one in releases if one.get("ran") == "suite"]
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
     hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    machine = document["machine"]
+    if not how:
+        machine = document["machine"]
+        how = (
+            f"golib {document['golib']} ran Go as a C shared library in Python {machine['python']}, on Linux"
+            f" {machine['arch']} with {machine['libc']}, and compared each call between C and Go with what Go"
+            " promises."
+        )
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((_FOLDER / "page.html").read_text(encoding="utf-8"))
     return template.render(
@@ -65,9 +72,7 @@ def render(document: Mapping[str, Any], issues: Sequence[KnownIssue]) -> str:
         script=Markup(script),
         data=Markup(_packed(_rest(releases, failures, shown))),
         answer=answer(releases),
-        how=f"golib {document['golib']} ran Go as a C shared library in Python {machine['python']}, on Linux"
-        f" {machine['arch']} with {machine['libc']}, and compared each call between C and Go with what Go"
-        " promises.",
+        how=how,
         releases=releases,
         many=len(releases) > MANY,
         issues=shown,

@@ -67,6 +67,8 @@ def test_what_golib_could_not_run_is_no_fault_of_go() -> None:
     ("arguments", "said"),
     [
         (["foo"], "foo: not a Go toolchain; name a release"),
+        (["--only", "golib-1"], "--only golib-1: it names proofs, add --proofs"),
+        (["--proofs", "--only", "golib-99"], "--only golib-99: no known issue has this id"),
         (["--shard", "4/3"], "--shard 4/3: it is K/N, the K-th of N parts, such as 1/3"),
         (["--json", "/nowhere/r.json"], "/nowhere/r.json cannot be written: No such file or directory; name"),
     ],
@@ -97,12 +99,17 @@ def test_a_damaged_result_is_judged_again(tmp_path: Path, capsys: pytest.Capture
         assert "is passed over" in capsys.readouterr().err
 
 
-def test_what_is_measured_leaves_the_list() -> None:
-    """One place says which releases have an issue."""
+def test_one_place_says_which_releases_have_an_issue() -> None:
+    """The history, as soon as each of its releases has a cell of the issue; until then the list, and what was
+    measured agrees with it."""
+    releases = history.read()
     entries = tomllib.loads(known.FILE.read_text())["issue"]
-    both = [entry["id"] for entry, issue in zip(entries, ISSUES, strict=True) if issue.measured]
-    assert both
-    assert not [entry["id"] for entry in entries if entry["id"] in both and "releases" in entry]
+    for entry, issue in zip(entries, ISSUES, strict=True):
+        seen = dict(history.measured(releases, issue))
+        if "releases" in entry:
+            cells = [one["cells"].get(issue.id, {}).get("case") for one in releases.values()]
+            assert cells.count(history.case_hash(issue)) < len(cells), f"{issue.id}: all is measured"
+        assert {version: issue.affects(version) for version in seen} == seen
 
 
 @pytest.mark.parametrize(
@@ -227,6 +234,14 @@ def test_history_says_since_and_until(capsys: pytest.CaptureFixture[str]) -> Non
     said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "1.23.5 and later" in said["golib-1"]
     assert said["go#72870"].endswith("1.21.0 - 1.23.7, 1.24.0 - 1.24.1")
+
+
+def test_the_history_is_a_page(tmp_path: Path) -> None:
+    assert commands.main(["history", "--html", str(tmp_path / "h.html")]) == 0
+    text = (tmp_path / "h.html").read_text()
+    assert "golib-1 shows in 1.27.4" in text
+    assert "golib-1 does not show in 1.23.4" in text
+    assert len(text) < 2_000_000
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 9}', '{"schema": 1, "releases": {"1.21.0": {}}}'])
