@@ -488,8 +488,13 @@ class Session:
     def _picture(
         self, name: str, outcome: Outcome, verdict: Verdict, made: pytest.TestReport
     ) -> dict[str, Any] | None:
-        """Of what failed; and of known issues one a signature, for a run may show them thousands of times."""
-        if verdict.status == "passed" or outcome.kind in (Kind.HARNESS, Kind.RAISED):
+        """For a page: of what failed, and of known issues one a signature, for a run may show them thousands of
+        times."""
+        if (
+            not self.run.options.html
+            or verdict.status == "passed"
+            or outcome.kind in (Kind.HARNESS, Kind.RAISED)
+        ):
             return None
         key = name, verdict.issues, picture.signature(verdict)
         if not made.failed and key in self._pictured:

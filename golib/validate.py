@@ -584,6 +584,7 @@ def _run(
         spec = str(one.goroot) if "/" in one.spec or Path(one.spec).exists() else one.version
         spec = "go" if one.spec == "go" else spec
         command += [f"--go={spec}", f"--golib-json={folder / 'r.json'}", f"--golib-failures={folder / 'f'}"]
+        command += [f"--golib-html={folder / 'r.html'}"]  # with it, the results have pictures
         command += [f"{suite / PROOFS}[{one.name}-{name}]" for name in dict.fromkeys(given.only)] or [
             str(suite / file) for file in FILES[given.what] or [""]
         ]
