@@ -488,13 +488,11 @@ class Session:
     def _picture(
         self, name: str, outcome: Outcome, verdict: Verdict, made: pytest.TestReport
     ) -> dict[str, Any] | None:
-        """For a page: of what failed, and of known issues one a signature, for a run may show them thousands of
+        """For a page: of what failed, and of known issues one a signature, which a run may show thousands of
         times."""
-        if (
-            not self.run.options.html
-            or verdict.status == "passed"
-            or outcome.kind in (Kind.HARNESS, Kind.RAISED)
-        ):
+        if not self.run.options.html or verdict.status == "passed":
+            return None
+        if outcome.kind in (Kind.HARNESS, Kind.RAISED):
             return None
         key = name, verdict.issues, picture.signature(verdict)
         if not made.failed and key in self._pictured:
