@@ -127,7 +127,7 @@ def prepare(goroot: Path, toolchain: Toolchain | None) -> None:
 
 
 def _make(goroot: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GOROOT")}
+    environment = {name: value for name, value in os.environ.items() if name != "GOROOT"}
     try:
         made = subprocess.run(
             ["bash", "make.bash"],

@@ -3,6 +3,7 @@ refuses."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,20 @@ def test_commits_are_searched_in_a_clone(top: str, tmp_path: Path) -> None:
     # Number 5 was passed over, and 4 is good: it is one of these two.
     assert [clone.title(one).split()[-1] for one in clone.last()] == ["6", "5"]
     assert file.read_text() == "9\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [("echo compiling; echo too bad >&2; exit 3", "make.bash: exit status 3: compiling too bad"), ("", "")],
+)
+def test_a_commit_may_be_built_by_its_own_make_bash(script: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "make.bash").write_text(script)
+    if said:
+        with pytest.raises(checkout.CommitError, match=re.escape(said)):
+            checkout.prepare(tmp_path, None)
+    else:
+        checkout.prepare(tmp_path, None)
 
 
 @pytest.mark.parametrize(
