@@ -532,7 +532,7 @@ class _Run:
         if fresh:
             left = sum(self._took) / len(self._took) * (waiting - len(self._took))
             _say(
-                f"[{len(self._took)}/{waiting}] {one.version}: {about['verdict']}, {self._took[-1]:.0f} s"
+                f"[{len(self._took)}/{waiting}] {one.name}: {about['verdict']}, {self._took[-1]:.0f} s"
                 + (f"; about {_minutes(left)} left" if left else "")
             )
         return about

@@ -258,7 +258,7 @@ async function cell(row, release) {
 }
 async function follow() {
   const name = decodeURIComponent(location.hash.slice(1));
-  const [row, release] = name.split("@");
+  const [, row, release] = name.match(/^([^@]+)@(.+)$/) ?? [];
   if (release) return cell(row, release);
   if (panel.open) panel.close();
   const details = byId(name);
