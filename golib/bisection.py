@@ -108,6 +108,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         if options.runs < 0 or options.timeout < 0:
             raise IllegalCase("--runs and --timeout: each is a number above 0")
+        if options.go and not options.goroot:
+            raise SpecError(f"--go {options.go}: it compiles commits; name their repository by --goroot")
         issue = reproduce.issue_named(options.case)
         case = issue.proof if issue else fuzz.read_case(options.case)
         if case.calls():

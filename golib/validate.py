@@ -70,7 +70,6 @@ PROOFS = "test_known_issues.py::test_it_shows_where_the_list_says_and_nowhere_el
 
 _BUILD_VARIABLES = ("CC", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_LDFLAGS", "GOEXPERIMENT", "GOAMD64")
 
-
 DOWNLOAD_MB, KEPT_MB = 76, 320
 """Of one release: its zip, and both it and what is unpacked."""
 
@@ -96,7 +95,8 @@ def main(arguments: Sequence[str], suite: Path, version: str) -> int:
                 return FINE
             code = _digest_of([*Path(__file__).parent.rglob("*"), *suite.rglob("*")])
             plan = _plan(given.spec, folder / MODULES)
-            whole = _digest([SCHEMA, given.what, given.only, code, [[one.spec, one.version] for one in plan]])
+            toolchains = [[one.spec, one.version] for one in plan]
+            whole = _digest([SCHEMA, given.what, given.only, shard[1], code, toolchains])
             run = _Run(given, suite, folder, lock, code)
             found = run.judge(plan[shard[0] - 1 :: shard[1]])
     except SpecError as error:
@@ -144,7 +144,7 @@ def merged(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]
         if document["shard"]["key"] != first["shard"]["key"]:
             raise UsageError(
                 f"{name} is of another run than {first_name}: shards are merged where the SPECs, what is run,"
-                " the releases there are and golib's code are the same; run it again like the others"
+                " N, the releases there are and golib's code are the same; run it again like the others"
             )
         number = document["shard"]["number"]
         if number in shards:

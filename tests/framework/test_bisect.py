@@ -110,6 +110,7 @@ def test_a_commit_may_be_built_by_its_own_make_bash(script: str, said: str, tmp_
         (["golib-1", "--good", "foo", "--bad", "1.24.1"], "foo: not a Go toolchain"),
         (["golib-1", "--good", "go", "--bad", "1.24.1"], "go: golib bisect takes releases, such as 1.24.0"),
         (["golib-1", "--good", "go1.24.13", "--bad", "1.24.13"], "both ends are 1.24.13; name two releases"),
+        (["golib-1", "--good", "1.24.0", "--bad", "1.24.1", "--go", "go"], "--go go: it compiles commits"),
         (["golib-1", "--good", "a", "--bad", "b", "--goroot", "/nowhere"], "/nowhere: it has no src/runtime"),
         (["Case(Python(call='a:b'))", "--good", "1.24.0", "--bad", "1.24.1"], "golib bisect runs no tests"),
     ],
