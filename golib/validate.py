@@ -669,8 +669,9 @@ def _digest(facts: object) -> str:
 def _digest_of(paths: Sequence[Path], contents: bool = True) -> str:
     """Of the files' names and contents, or of their names, sizes and times."""
     digest = hashlib.sha256()
+    measured = (history.FILE, history.pictures_of())
     for path in sorted(paths):
-        if path.is_file() and "__pycache__" not in path.parts and path != history.FILE:
+        if path.is_file() and "__pycache__" not in path.parts and path not in measured:
             status = path.stat()
             digest.update(f"{path.name} {status.st_size}\n".encode())
             digest.update(path.read_bytes() if contents else f"{path} {status.st_mtime_ns}\n".encode())
@@ -688,6 +689,7 @@ def _machine() -> dict[str, str]:
 def _keep_history(path: Path, found: Sequence[Mapping[str, Any]], version: str) -> None:
     """Adds published releases; what the file has of others stays.  Raises HistoryError, OSError."""
     releases = history.read(path) if path.exists() else {}
+    pictures = history.read_pictures(path)
     for one in found:
         if one["verdict"] != UNAVAILABLE and _PUBLISHED.fullmatch(one["version"]) and one["proofs"]:
             cells = history.cells(one["proofs"], known.shipped())
@@ -695,13 +697,21 @@ def _keep_history(path: Path, found: Sequence[Mapping[str, Any]], version: str) 
             libc = _machine()["libc"]
             whole = history.together(before, cells)
             releases[one["version"]] = {"golib": version, "libc": libc, "cells": whole}
+            for name, some in one["pictures"].items():
+                # Of the newest release; and of the proof, for what the others of the suite show is larger.
+                older = name not in pictures or version_key(pictures[name][0]) <= version_key(one["version"])
+                if some and older and one["ran"] != "suite":
+                    pictures[name] = one["version"], some[0]
     write_atomically(path, history.text(releases))
+    write_atomically(history.pictures_of(path), history.pictures_text(pictures))
 
 
 _PUBLISHED = re.compile(r"\d+\.\d+(\.\d+|rc\d+)")
 
 
-def _as_release(version: str, one: Mapping[str, Any]) -> dict[str, Any]:
+def _as_release(
+    version: str, one: Mapping[str, Any], pictures: Mapping[str, tuple[str, dict[str, Any]]]
+) -> dict[str, Any]:
     """A release of the history as the page wants it."""
     there = [issue for issue in known.shipped() if issue.id in one["cells"]]
     shown = [issue for issue in there if issue.affects(version)]
@@ -715,6 +725,7 @@ def _as_release(version: str, one: Mapping[str, Any]) -> dict[str, Any]:
         "issues": {issue.id: {"effect": issue.effect, "tests": 1} for issue in shown},
         "counts": {"proofs run": len(there)},
         "tests": tests,
+        "pictures": {name: [picture] for name, (release, picture) in pictures.items() if release == version},
     }
 
 
@@ -742,14 +753,15 @@ def show_history(arguments: Sequence[str]) -> int:
 
         try:
             _writable(Path(given.html))
-            found = [_as_release(name, one) for name, one in releases.items()]
+            pictures = history.read_pictures(path)
+            found = [_as_release(name, one, pictures) for name, one in releases.items()]
             how = (
                 "golib ran the smallest case of each known issue with each of these Go releases, as a C"
                 " shared library in a process of its own, as often as it takes to see it."
             )
             text = page.render({"releases": found}, known.shipped(), how)
             write_atomically(Path(given.html).absolute(), text)
-        except UsageError as error:
+        except (UsageError, history.HistoryError) as error:
             return _complain(str(error), USAGE, "history")
     names = list(releases)
     print(f"{len(names)} releases, {names[0]} to {names[-1]}" if names else "no release")

@@ -48,6 +48,33 @@ def read(path: Path = FILE) -> dict[str, dict[str, Any]]:
         ) from error
 
 
+def pictures_of(path: Path = FILE) -> Path:
+    """The file beside a history that has its pictures, which what judges does not read."""
+    return path.with_suffix(".pictures.json")
+
+
+def read_pictures(path: Path = FILE) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Of the history at ``path``, for an issue: a release, and a picture of how its proof showed it there.
+    Nothing where there is no such file.  Raises HistoryError, OSError."""
+    file = pictures_of(path)
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for release, picture in found.values():
+            version_key(release)
+            picture["signature"] + ""
+        return {name: (release, picture) for name, (release, picture) in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise HistoryError(f"{file} has no pictures of a history's: {error}; remove it") from error
+
+
+def pictures_text(found: Mapping[str, tuple[str, Mapping[str, Any]]]) -> str:
+    """What that file holds: a line for each issue."""
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
+    return f"{{\n{lines}\n}}\n"
+
+
 def text(releases: Mapping[str, Mapping[str, Any]]) -> str:
     """What the file holds: a line for each release, for a diff that can be read."""
     order = sorted(releases, key=version_key)

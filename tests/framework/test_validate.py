@@ -236,6 +236,21 @@ def test_history_says_since_and_until(capsys: pytest.CaptureFixture[str]) -> Non
     assert said["go#72870"].endswith("1.21.0 - 1.23.7, 1.24.0 - 1.24.1")
 
 
+def test_a_history_is_kept_with_a_picture_of_the_newest_release(tmp_path: Path) -> None:
+    path = tmp_path / "h.json"
+    for version, words in (("1.26.0", "a"), ("1.27.0", "b"), ("1.25.0", "c"), ("devel go1.28-abc", "d")):
+        shown = {"signature": words, "issues": ["golib-1"], "steps": [], "case": "Case(Go())"}
+        rows = [row("t", "passed", "golib-1", proof=proof("golib-1", 1, 1), picture=shown)]
+        one = {"version": version, "ran": "proofs", **release(rows, ISSUES)}
+        validate._keep_history(path, [one], "0")
+    assert list(history.read(path)) == ["1.25.0", "1.26.0", "1.27.0"]
+    version, picture = history.read_pictures(path)["golib-1"]
+    assert (version, picture["signature"]) == ("1.27.0", "b")
+    history.pictures_of(path).write_text('{"golib-1": 1}')
+    with pytest.raises(history.HistoryError, match="has no pictures of a history's"):
+        history.read_pictures(path)
+
+
 def test_the_history_is_a_page(tmp_path: Path) -> None:
     assert commands.main(["history", "--html", str(tmp_path / "h.html")]) == 0
     text = (tmp_path / "h.html").read_text()
