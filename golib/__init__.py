@@ -10,6 +10,7 @@ runtime still knows which C stack it stands on.
     door          golib.open(library).run(case) -> Outcome: what everybody above goes through
     fuzz, reduce  searching, and the smallest case that still does it
     reproduce     a case as a C + Go program, built, run and judged
+    bisection     the release or the commit with which a fault came or went
     measure       what calls of a library as shipped cost, and where they die
     audit         golib audit: files and what is known of their Go, put together
     scenario      the fork server of scenarios: tests of the user's that run at a place

@@ -104,11 +104,25 @@ def audit(arguments: Sequence[str]) -> int:
     return auditing.main(arguments, version)
 
 
+def bisect(arguments: Sequence[str]) -> int:
+    """``golib bisect CASE --good A --bad B`` says which release, or commit, brought a fault or mended it."""
+    from golib import bisection
+
+    return bisection.main(arguments)
+
+
 def validate(arguments: Sequence[str]) -> int:
     """``golib validate [SPEC…]`` judges Go releases, and gives a verdict for each."""
     from golib import validate
 
     return validate.main(arguments, suite_folder(), version())
+
+
+def merge(arguments: Sequence[str]) -> int:
+    """``golib merge FILE…`` puts the shards of ``golib validate`` together."""
+    from golib import validate
+
+    return validate.merge(arguments)
 
 
 def show_history(arguments: Sequence[str]) -> int:
@@ -125,7 +139,9 @@ VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "reproduce": (reproduce, "make a small C + Go program of a case, run it, and write an issue's text"),
     "audit": (audit, "say which Go built the libraries of an environment, and which known issues they have"),
     "validate": (validate, "judge Go releases: a verdict for each, kept, as JSON and as a page"),
+    "merge": (merge, "put together what golib validate --shard K/N --json FILE has written"),
     "history": (show_history, "say since which Go release each known issue shows, and until which"),
+    "bisect": (bisect, "find the Go release, or the commit, with which a fault came or went"),
 }
 
 

@@ -487,7 +487,7 @@ def read_case(text: str) -> Case:
     else:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise calltree.IllegalCase(f"{text} holds no case: {error}") from None
         try:
             case = Case.from_json(data.get("case", data) if isinstance(data, dict) else {})

@@ -34,7 +34,10 @@ RENAMED = {
 }
 """What options were called once.  Other plugins use some of these names, so golib registers none of them."""
 
-_PATH_OPTIONS = ("--go", "--go-overlay", "--golib-json", "--golib-failures", "--golib-replay")
+DIES_WITH_PARENT = "GOLIB_DIES_WITH_PARENT"
+"""Set in the environment of a pytest below golib validate: its workers end when it does, whatever they do."""
+
+_PATH_OPTIONS = ("--go", "--go-overlay", "--golib-json", "--golib-html", "--golib-failures", "--golib-replay")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Options:
     known_issues: bool
     """Whether a known issue is no failure."""
     json: str | None
+    html: str | None
     required: bool
     """The ini file says that the suite is of no use without a Go."""
     config_file: str | None
@@ -65,7 +69,9 @@ class Options:
     @property
     def asked(self) -> bool:
         """Whether golib has work to do before a test that uses it was collected."""
-        return bool(self.go or self.overlay or self.flags or self.replay or self.json or self.required)
+        return bool(
+            self.go or self.overlay or self.flags or self.replay or self.json or self.html or self.required
+        )
 
     def handed(self) -> dict[str, Any]:
         """What a worker of xdist cannot know from the command line; see ``taking``."""
@@ -117,6 +123,7 @@ def add(parser: pytest.Parser) -> None:
         "--golib-no-known-issues", action="store_true", help="report known issues of Go as failures"
     )
     group.addoption("--golib-json", metavar="FILE", help="write the results there")
+    group.addoption("--golib-html", metavar="FILE", help="write one self-contained page of the results there")
     group.addoption(
         "--golib-fuzz",
         metavar="N",
@@ -168,6 +175,7 @@ def read(config: pytest.Config) -> Options:
         replay=tuple(given("golib_replay")),
         known_issues=not given("golib_no_known_issues"),
         json=given("golib_json"),
+        html=given("golib_html"),
         required=config.getini("golib_required"),
         config_file=given("inifilename"),
         session=os.urandom(16).hex(),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from golib.options import EVERYWHERE, HANDED, HOSTS, OPTIONS, add, joined, read, renamed
+from golib.options import DIES_WITH_PARENT, EVERYWHERE, HANDED, HOSTS, OPTIONS, add, joined, read, renamed
 
 if TYPE_CHECKING:
     from golib.session import Bridge, Check, Fuzz, Session
@@ -57,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     options = read(config)
     if worker := getattr(config, "workerinput", None):
         config.stash[HANDED] = worker["golib"]
+        if os.environ.get(DIES_WITH_PARENT):
+            from golib.run.process import die_with_parent
+
+            die_with_parent()
     handed = config.stash.get(HANDED, None)
     if handed:
         options = options.taking(handed)

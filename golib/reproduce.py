@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    issue = _issue(options.case)
+    issue = issue_named(options.case)
     case = issue.proof if issue else fuzz.read_case(options.case)
     reproducer.program(case)  # refuses before anything is built
     toolchains, missing = resolve(options.go)
@@ -113,7 +113,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     return 0 if any(result.reproduced for result in results) else 1
 
 
-def _issue(text: str) -> KnownIssue | None:
+def issue_named(text: str) -> KnownIssue | None:
     """The known issue of that id.  Raises IllegalCase for an id that there is not."""
     issues = known.shipped()
     found = next((issue for issue in issues if issue.id == text), None)

@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,7 +39,7 @@ from golib.judge.outcome import Kind, Outcome
 from golib.options import HANDED, HOSTS, OPTIONS, SHARDS, Options
 from golib.packages import LIB
 from golib.run.forkserver import ServerError
-from golib.show import report
+from golib.show import picture, report
 from golib.toolchains import build, sanitizers, toolchain
 from golib.toolchains.build import BuildError, Library
 from golib.toolchains.outside import Outside
@@ -168,6 +169,8 @@ class Session:
         """Of tests of golib.everywhere that make no sense."""
         self._announced = False
         """Whether the header was printed."""
+        self._pictured: set[tuple[object, ...]] = set()
+        """Toolchain, issues and signature of what this process has made a picture of."""
         self._controller = None if self._is_worker else _Controller(self.run)
         if self._controller is not None:
             config.pluginmanager.register(self._controller, "golib-controller")
@@ -459,6 +462,7 @@ class Session:
         # not.
         raised = call.excinfo.typename if call.excinfo is not None and made.failed else ""
         data: dict[str, Any] = {"toolchain": name, "outcome": None, "issue": None, "raised": raised}
+        data["picture"] = None
         outcomes = item.stash.get(OUTCOMES, [])
         if outcomes:
             outcome, verdict = next((pair for pair in outcomes if pair[1].status != "passed"), outcomes[-1])
@@ -468,6 +472,7 @@ class Session:
                 "headline": report.headline(outcome, verdict) if outcome.kind is not Kind.PASSED else "",
             }
             data["issue"] = ", ".join(verdict.issues) or None
+            data["picture"] = self._picture(name, outcome, verdict, made)
         data["issue"] = data["issue"] or item.stash.get(SEEN, None)
         data["fuzz"] = item.stash.get(FUZZED, None)
         data["unreadable"] = item.stash.get(UNREADABLE, [])
@@ -479,6 +484,21 @@ class Session:
             data["replayed"] = report.replayed(*outcomes[0]) if outcomes else []
         made.golib = data  # type: ignore[attr-defined]
         return made
+
+    def _picture(
+        self, name: str, outcome: Outcome, verdict: Verdict, made: pytest.TestReport
+    ) -> dict[str, Any] | None:
+        """For a page: of what failed, and of known issues one a signature, which a run may show thousands of
+        times."""
+        if not self.run.options.html or verdict.status == "passed":
+            return None
+        if outcome.kind in (Kind.HARNESS, Kind.RAISED):
+            return None
+        key = name, verdict.issues, picture.signature(verdict)
+        if not made.failed and key in self._pictured:
+            return None
+        self._pictured.add(key)
+        return picture.picture(outcome, verdict)
 
     def reported(self, report: pytest.TestReport) -> None:
         """Takes a report that came before this plugin's own hook was there to see it."""
@@ -870,6 +890,41 @@ def _results(run: Run) -> report.Results:
         raise pytest.UsageError(f"--golib-json {path}: it can't be written: {error.strerror}") from None
 
 
+def _check_page(path: str) -> None:
+    try:
+        report.check_writable(Path(path))
+    except OSError as error:
+        raise pytest.UsageError(f"--golib-html {path}: it can't be written: {error.strerror}") from None
+
+
+def _page(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The page of a run: a column for each toolchain."""
+    from golib.judge.release import release
+    from golib.show import page  # jinja2 is for this alone
+
+    names = dict.fromkeys(row["toolchain"] for row in rows)
+    issues = known.shipped()
+    releases = [
+        {
+            "version": re.sub(r"^go(?=\d)", "", name),
+            "ran": "suite",
+            **release([row for row in rows if row["toolchain"] == name], issues),
+        }
+        for name in names
+    ]
+    return page.render({"golib": _version(), "machine": _machine(), "releases": releases}, issues)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("pytest-golib")
+    except metadata.PackageNotFoundError:
+        return "from a checkout"
+
+
+_NO_PAGE = "no page: "
+
+
 class _Controller:
     """Collects the results where the terminal is: in the controller, or in the only process."""
 
@@ -877,9 +932,14 @@ class _Controller:
         """Raises pytest.UsageError when the results cannot be written."""
         self._run = run
         self._results = _results(run)
+        self._said = ""
+        """Of the page."""
+        if run.options.html:
+            _check_page(run.options.html)
         self._searched: dict[str, dict[str, Any]] = defaultdict(dict)
         self._replayed: dict[str, list[str]] = {}
         self._unreadable: dict[str, None] = {}
+        self._pictured: set[tuple[str, str | None, str]] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = getattr(report, "golib", None)
@@ -895,7 +955,11 @@ class _Controller:
         self._unreadable |= dict.fromkeys(data.pop("unreadable"))
         if data["fuzz"]:
             self._searched[data["toolchain"]][name] = data["fuzz"]
-        for rare in ("fuzz", "gone", "raised", "proof", "text"):
+        if data["picture"] and status != "failed":  # each worker has made one
+            key = data["toolchain"], data["issue"], data["picture"]["signature"]
+            data["picture"] = None if key in self._pictured else data["picture"]
+            self._pictured.add(key)
+        for rare in ("fuzz", "gone", "raised", "proof", "text", "picture"):
             if not data[rare]:
                 del data[rare]
         self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})
@@ -903,10 +967,24 @@ class _Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._results.finish()
-        if self._results.trouble and session.exitstatus == pytest.ExitCode.OK:
+        self._write_page()
+        if (
+            self._results.trouble or self._said.startswith(_NO_PAGE)
+        ) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
+    def _write_page(self) -> None:
+        path = self._run.options.html
+        if path and self._results.rows:
+            try:
+                report.write_atomically(Path(path).absolute(), _page(self._results.rows))
+                self._said = f"the page is {path}"
+            except OSError as error:
+                self._said = f"{_NO_PAGE}{path} cannot be written: {error.strerror}"
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._said:
+            terminalreporter.write_line(f"golib: {self._said}")
         if self._results.trouble:
             terminalreporter.write_line(f"golib: {self._results.trouble}", red=True)
         rows = self._results.rows
@@ -920,7 +998,10 @@ class _Controller:
         terminalreporter.section("Go's behaviour")
         names = dict.fromkeys(self._run.name(one) for one in self._run.toolchains)
         names |= dict.fromkeys(row["toolchain"] for row in rows)  # libraries as shipped, too
-        for line in report.summary(rows, list(names)):
+        # As wide as the terminal; into a file as wide as it gets.
+        writer = terminalreporter.config.get_terminal_writer()
+        width = writer.fullwidth if terminalreporter.isatty else 0
+        for line in report.summary(rows, list(names), width):
             terminalreporter.write_line(line)
         for chosen, shards in sorted(self._searched.items()):
             ran = sum(data["ran"] for data in shards.values())

@@ -11,10 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from golib.judge.known import KnownIssue
 from golib.toolchains.toolchain import version_key
+
+if TYPE_CHECKING:
+    from golib.judge.known import KnownIssue
 
 FILE = Path(__file__).with_name("history.json")
 SCHEMA = 1
@@ -40,10 +42,37 @@ def read(path: Path = FILE) -> dict[str, dict[str, Any]]:
                     raise ValueError(f"a cell is {cell!r}")
                 cell["case"] + ""
         return dict(sorted(releases.items(), key=lambda pair: version_key(pair[0])))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HistoryError(
             f"{path} is no history of golib's: {error}; `golib validate --history FILE` writes one"
         ) from error
+
+
+def pictures_of(path: Path = FILE) -> Path:
+    """The file beside a history that has its pictures, which what judges does not read."""
+    return path.with_suffix(".pictures.json")
+
+
+def read_pictures(path: Path = FILE) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Of the history at ``path``, for an issue: a release, and a picture of how its proof showed it there.
+    Nothing where there is no such file.  Raises HistoryError, OSError."""
+    file = pictures_of(path)
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for release, picture in found.values():
+            version_key(release)
+            picture["signature"] + ""
+        return {name: (release, picture) for name, (release, picture) in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise HistoryError(f"{file} has no pictures of a history's: {error}; remove it") from error
+
+
+def pictures_text(found: Mapping[str, tuple[str, Mapping[str, Any]]]) -> str:
+    """What that file holds: a line for each issue."""
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
+    return f"{{\n{lines}\n}}\n"
 
 
 def text(releases: Mapping[str, Mapping[str, Any]]) -> str:
@@ -59,6 +88,17 @@ def cells(proofs: Mapping[str, Mapping[str, int]], issues: Sequence[KnownIssue])
     return {name: {**proof, "case": hashes[name]} for name, proof in proofs.items()}
 
 
+def together(before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells of one release that was measured twice.  A published release stays as it is, so runs of the
+    same case add up: what shows at a rate, and showed once, is there, also where it did not show again."""
+    whole = dict(before) | dict(new)
+    for name in before.keys() & new.keys():
+        if before[name]["case"] == new[name]["case"]:
+            counts = {key: before[name][key] + new[name][key] for key in ("runs", "shown", "others")}
+            whole[name] = new[name] | counts
+    return whole
+
+
 def case_hash(issue: KnownIssue) -> str:
     """Of the proof: a cell that another case made says nothing of this one."""
     return hashlib.sha256(repr(issue.proof).encode()).hexdigest()[:12]
@@ -69,20 +109,44 @@ def shows(cell: Mapping[str, Any]) -> bool:
     return bool(cell["shown"] > cell["others"])
 
 
-def ranges(releases: Mapping[str, Mapping[str, Any]], issue: KnownIssue) -> list[tuple[str, str]]:
-    """Where the issue shows, as first and last release of each stretch of measured releases; an empty last is
-    "still there in the newest release".  A cell of another case counts as not measured."""
-    found: list[tuple[str, str]] = []
-    last, within = "", False
+def measured(releases: Mapping[str, Mapping[str, Any]], issue: KnownIssue) -> tuple[tuple[str, bool], ...]:
+    """Each release that has a cell of the issue, and whether it shows there, the oldest first.  A cell of
+    another case is none.  Where other faults explain all that its proof showed, the entry says whether the
+    issue is there too.  What shows at a rate, and was missed in one release of a line but not before and not
+    after, is passed over there."""
+    case = case_hash(issue)
+    found = []
     for version in sorted(releases, key=version_key):
         cell = releases[version]["cells"].get(issue.id)
-        if cell is None or cell["case"] != case_hash(issue):
-            continue
-        if shows(cell):
+        if cell and cell["case"] == case:
+            found.append((version, shows(cell) or bool(cell["shown"] and issue.masked_in(version))))
+    if issue.rate == 1:
+        return tuple(found)
+    shown = [version_key(version) for version, there in found if there]
+    return tuple(
+        (version, there)
+        for version, there in found
+        if there or not (shown and shown[0] < version_key(version) and _again(version, shown))
+    )
+
+
+def _again(version: str, shown: Sequence[tuple[int, int, int, int]]) -> bool:
+    """Whether a later release of its minor line is among those."""
+    key = version_key(version)
+    return any(other[:2] == key[:2] and other > key for other in shown)
+
+
+def ranges(seen: Sequence[tuple[str, bool]]) -> tuple[tuple[str, str], ...]:
+    """Where it shows, as first and last release of each stretch of measured releases; an empty last is "still
+    there in the newest release"."""
+    found: list[tuple[str, str]] = []
+    last, within = "", False
+    for version, shown in seen:
+        if shown:
             if not within:
                 found.append((version, ""))
             last, within = version, True
         elif within:
             found[-1] = (found[-1][0], last)
             within = False
-    return found
+    return tuple(found)

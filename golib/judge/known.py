@@ -1,10 +1,11 @@
 """Faults with an id: what each is, and which outcomes it explains.
 
-``known_issues.toml`` is the list.  An outcome is known only where every part of it, its end and each of its
-divergences, is explained by an issue that the release has and whose cause stands in the case; what is left
-over is a failure.  Tests prove the list: inside an entry's ranges its proof shows the fault and outside it
-does not (tests/runtime/test_known_issues.py), its controls and its proof without a part of the cause do not
-show it (tests/runtime/test_found.py), and it hides nothing that it does not list
+``known_issues.toml`` is the list; which releases have an issue is measured and stands in ``history.json``,
+and in the entry until all releases of the history are measured.  An outcome is known only where every part of
+it, its end and each of its divergences, is explained by an issue that the release has and whose cause stands
+in the case; what is left over is a failure.  Tests prove the list: inside an entry's ranges its proof shows
+the fault and outside it does not (tests/runtime/test_known_issues.py), its controls and its proof without a
+part of the cause do not show it (tests/runtime/test_found.py), and it hides nothing that it does not list
 (tests/framework/test_known.py).
 """
 
@@ -15,16 +16,18 @@ import operator
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from golib.case import calltree, legality
 from golib.case.calltree import NODES, Case, Export, Go, Node, Thread
-from golib.judge import ranges
+from golib.judge import history, ranges
 from golib.judge.crossings import as_seen
 from golib.judge.outcome import Kind, Outcome, Signature
+from golib.toolchains.toolchain import version_key
 
 FILE = Path(__file__).with_name("known_issues.toml")
 
@@ -229,7 +232,8 @@ class KnownIssue:
     effect: str
     """One of ``EFFECTS``."""
     releases: tuple[tuple[str, str], ...]
-    """Ranges in Go's order, both ends included; an empty second end means "and later"."""
+    """Ranges in Go's order, both ends included; an empty second end means "and later".  For people, where the
+    issue was measured; ``affects`` knows what holds between two measured releases."""
     platforms: tuple[str, ...]
     """Where it was seen."""
     causes: tuple[Cause, ...]
@@ -250,17 +254,27 @@ class KnownIssue:
     """What goes wrong in the runtime, in some sentences."""
     trigger: str = ""
     """What of the host's brings it about, in the words of somebody who does not know Go."""
+    masked: tuple[tuple[str, str], ...] = ()
+    """Releases in which other faults explain all that the proof shows, and this one is there, too."""
+    measured: tuple[tuple[str, bool], ...] = ()
+    """The releases on which its proof was run, in Go's order, and whether it showed there."""
 
     @property
     def releases_text(self) -> tuple[str, ...]:
         """Its ranges as the list writes them."""
-        return tuple(
-            f"{first} and later" if not last else first if first == last else f"{first} - {last}"
-            for first, last in self.releases
-        )
+        return tuple(range_text(*one) for one in self.releases)
 
     def affects(self, version: str) -> bool:
+        """A measured one as it was measured; another one, also a development version, as the last measured
+        one before it."""
+        key = version_key(version)
+        if self.measured:
+            before = [shows for measured, shows in self.measured if version_key(measured) <= key]
+            return bool(before) and before[-1]
         return any(ranges.holds(one, version) for one in self.releases)
+
+    def masked_in(self, version: str) -> bool:
+        return any(ranges.holds(one, version) for one in self.masked)
 
     def caused_by(self, case: Case) -> bool:
         """Whether the case contains the cause."""
@@ -283,10 +297,16 @@ class KnownIssue:
         )
 
 
-def read(path: Path = FILE) -> tuple[KnownIssue, ...]:
-    """The list.  Raises KnownIssueError."""
+def range_text(first: str, last: str) -> str:
+    return f"{first} and later" if not last else first if first == last else f"{first} - {last}"
+
+
+def read(
+    path: Path = FILE, measured: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> tuple[KnownIssue, ...]:
+    """The list; ``measured``: releases as ``history.read`` gives them.  Raises KnownIssueError."""
     entries = tomllib.loads(path.read_text(encoding="utf-8")).get("issue", [])
-    issues = tuple(_entry(entry) for entry in entries)
+    issues = tuple(_entry(entry, measured) for entry in entries)
     for issue in issues:
         if sum(other.id == issue.id for other in issues) > 1:
             raise KnownIssueError(f"known issue {issue.id}: an id stands for one entry")
@@ -295,17 +315,15 @@ def read(path: Path = FILE) -> tuple[KnownIssue, ...]:
 
 @cache
 def shipped() -> tuple[KnownIssue, ...]:
-    """The list that golib ships."""
-    return read()
+    """The list that golib ships, with its history."""
+    return read(measured=history.read())
 
 
-_KEYS = frozenset(
-    ("id", "url", "title", "effect", "releases", "platforms", "cause", "rate", "proof", "controls")
-)
-_MAY = frozenset(("note", "fixed", "end", "divergences", "consequences", "trigger"))
+_KEYS = frozenset(("id", "url", "title", "effect", "platforms", "cause", "rate", "proof", "controls"))
+_MAY = frozenset(("releases", "masked", "note", "fixed", "end", "divergences", "consequences", "trigger"))
 
 
-def _entry(entry: dict[str, Any]) -> KnownIssue:
+def _entry(entry: dict[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> KnownIssue:
     name = entry.get("id", "?")
     if not set(entry) >= _KEYS or set(entry) - _KEYS - _MAY:
         raise KnownIssueError(
@@ -313,8 +331,6 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
             f"{', '.join(sorted(_MAY))}"
         )
     try:
-        if not entry["releases"]:
-            raise ValueError("an entry names releases")
         if not entry["cause"]:
             raise ValueError("an entry has a cause, one at least")
         if not entry.get("end") and not entry.get("divergences"):
@@ -328,7 +344,7 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
             url=entry["url"],
             title=entry["title"],
             effect=entry["effect"],
-            releases=tuple(ranges.read(text) for text in entry["releases"]),
+            releases=tuple(ranges.read(text) for text in entry.get("releases", ())),
             platforms=tuple(entry["platforms"]),
             causes=tuple(_cause(data) for data in entry["cause"]),
             ends=tuple(_end(data) for data in entry.get("end", ())),
@@ -340,7 +356,15 @@ def _entry(entry: dict[str, Any]) -> KnownIssue:
             fixed=entry.get("fixed", ""),
             note=entry.get("note", "").strip(),
             trigger=entry.get("trigger", ""),
+            masked=tuple(ranges.read(text) for text in entry.get("masked", ())),
         )
+        seen = history.measured(measured, issue)
+        if not issue.releases and seen:
+            issue = replace(issue, releases=history.ranges(seen), measured=seen)
+        elif not issue.releases:
+            raise ValueError(
+                "an entry names releases until its proof was measured (golib validate --proofs --history)"
+            )
         if not issue.caused_by(issue.proof):
             raise ValueError("its proof does not contain its cause")
         for control in issue.controls:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import json
 import os
 import tempfile
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +29,9 @@ CROSSINGS = 6
 """Crossings at which something differs that a failure lists; the trace marks them all."""
 STDERR_LINES = 40
 """Lines of the child's stderr that a failure shows, from its end; the JSON of --failures has it all."""
+
+NARROWEST = 40
+"""Columns that the summary takes at least."""
 
 SCHEMA = 1
 
@@ -211,6 +217,14 @@ class Results:
             write_atomically(self.path, json.dumps(document, indent=1) + "\n")
 
 
+def check_writable(path: Path) -> None:
+    """Raises OSError where ``write_atomically`` would: better before an hour of work than after it."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}."):
+        pass
+
+
 def write_atomically(path: Path, text: str) -> None:
     """The file has the whole text, or what it had before."""
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -225,8 +239,9 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def summary(rows: Sequence[Mapping[str, Any]], toolchains: Sequence[str]) -> list[str]:
-    """Behaviours x toolchains: how many passed, which known issues were seen, how many failed."""
+def summary(rows: Sequence[Mapping[str, Any]], toolchains: Sequence[str], width: int = 0) -> list[str]:
+    """Behaviours x toolchains: how many passed, which known issues were seen, how many failed.  Where that is
+    wider than ``width`` columns (0: as wide as it gets), a block for each behaviour."""
     cells: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for result in rows:
         cells[behaviour(result["test"]), result["toolchain"]].append(result)
@@ -240,7 +255,30 @@ def summary(rows: Sequence[Mapping[str, Any]], toolchains: Sequence[str]) -> lis
             text.get((row, name), "").ljust(width) for name, width in zip(toolchains, widths, strict=True)
         ]
         lines.append("  ".join([f"{row:<{name_width}}", *columns]).rstrip())
+    if width and max(map(len, lines)) > width:
+        return list(_turned(text, behaviours, toolchains, width))
     return lines
+
+
+def _turned(
+    text: Mapping[tuple[str, str], str], behaviours: Sequence[str], toolchains: Sequence[str], width: int
+) -> Iterator[str]:
+    """A behaviour on a line, and below it a line for what toolchains came to: those in a row that came to the
+    same share one."""
+    for row in behaviours:
+        yield row
+        there = [name for name in toolchains if (row, name) in text]
+        for content, group in itertools.groupby(there, key=lambda name: text[row, name]):
+            names = list(group)
+            head = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names)})"
+            yield from textwrap.wrap(
+                f"{head}: {content}",
+                max(width, NARROWEST),
+                initial_indent="  ",
+                subsequent_indent="      ",
+                break_on_hyphens=False,
+                break_long_words=False,
+            )
 
 
 def behaviour(test: str) -> str:

@@ -129,13 +129,31 @@ def version_key(text: str) -> tuple[int, int, int, int]:
     return int(major), int(minor), released, int(patch or 0)
 
 
-def resolve(specs: Sequence[str]) -> tuple[list[Toolchain], list[Unavailable]]:
+def members(spec: str) -> list[str]:
+    """The releases that a spec names one by one, none of which is fetched: itself for a release, those that
+    the module proxy lists for a range (1.23.x), with the gaps in its list, and nothing for other specs.
+
+    Raises SpecError.
+    """
+    if match := _RELEASE.fullmatch(spec):
+        _refuse_older(spec, match[1])
+        return [match[1]]
+    match = _RANGE.fullmatch(spec)
+    if match is None or not match[3]:
+        return []
+    major, minor = int(match[1]), int(match[2])
+    _refuse_older(spec, f"{major}.{minor}")
+    return [f"{major}.{minor}.{patch}" for patch in range(_Releases().last_listed(spec, major, minor) + 1)]
+
+
+def resolve(specs: Sequence[str], modules: Path | None = None) -> tuple[list[Toolchain], list[Unavailable]]:
     """The toolchains that the specs name, in their order and each once, and the members of ranges that
-    cannot be had. No spec at all is the go command on PATH.
+    cannot be had. No spec at all is the go command on PATH. modules: a GOMODCACHE in which releases are put
+    that the user's own has not.
 
     Raises SpecError when a spec is none, names something older than Go 1.21, or leaves nothing to use.
     """
-    releases = _Releases()
+    releases = _Releases(modules)
     toolchains: dict[Path, Toolchain] = {}
     unavailable: dict[str, Unavailable] = {}
     for spec in specs or ["go"]:
@@ -246,7 +264,13 @@ def _resolve(spec: str, releases: _Releases) -> tuple[list[Toolchain], list[Unav
     path = Path(spec).expanduser()
     if not spec.strip() or not ("/" in spec or path.exists()):
         raise SpecError(f"{spec or repr(spec)}: not a Go toolchain; name {_KINDS}")
-    return [_located(spec, _go_of(spec, path))], []
+    found = _located(spec, _go_of(spec, path))
+    if path.is_dir() and path.resolve() != found.goroot.resolve():
+        raise SpecError(
+            f"{spec}: its bin/go belongs to another GOROOT, {found.goroot}, and builds with that one's files;"
+            " name that folder, or put a copy of the go command into bin in place of the link"
+        )
+    return [found], []
 
 
 def _refuse_older(spec: str, version: str) -> None:
@@ -314,6 +338,24 @@ class _CannotBeHad(Exception):
 class _Releases:
     """The releases that the go command on PATH can fetch."""
 
+    def __init__(self, modules: Path | None = None) -> None:
+        self._modules = modules
+
+    @cached_property
+    def _users(self) -> Path:
+        """The user's GOMODCACHE."""
+        return Path(_run(self.go, "env", "GOMODCACHE", GOTOOLCHAIN="local").stdout.strip() or "/")
+
+    def _where(self, version: str) -> dict[str, str]:
+        """The GOMODCACHE in which a release is, or is put."""
+        name = f"golang.org/toolchain@v0.0.1-go{version}.{_PLATFORM}"
+        if self._modules is None or (self._users / name / "bin" / "go").is_file():
+            return {}
+        # What the user's has as a zip is not downloaded again (https://go.dev/ref/mod#module-cache).
+        proxies = _run(self.go, "env", "GOPROXY", GOTOOLCHAIN="local").stdout.strip()
+        local = f"file://{self._users}/cache/download"
+        return {"GOMODCACHE": str(self._modules), "GOPROXY": f"{local},{proxies}" if proxies else local}
+
     @cached_property
     def go(self) -> Path:
         go = _find_go()
@@ -326,7 +368,11 @@ class _Releases:
         network = "check the network and GOPROXY, or name a GOROOT folder"
         try:
             answer = _run(
-                self.go, "env", "GOROOT", "GOVERSION", seconds=DOWNLOAD_SECONDS, GOTOOLCHAIN=f"go{version}"
+                self.go,
+                *("env", "GOROOT", "GOVERSION"),
+                seconds=DOWNLOAD_SECONDS,
+                GOTOOLCHAIN=f"go{version}",
+                **self._where(version),
             )
         except subprocess.TimeoutExpired as error:
             why = f"the go command gave no answer within {DOWNLOAD_SECONDS} s"
@@ -334,6 +380,8 @@ class _Releases:
         if answer.returncode != 0:
             refused = _REFUSAL.search(answer.stderr) is not None
             remedy = "https://go.dev/dl lists the releases there are" if refused else network
+            if "no space left on device" in answer.stderr:
+                remedy = "make room on that disk"
             raise _CannotBeHad(_words(answer), refused=refused, remedy=remedy)
         toolchain = _toolchain(spec, answer.stdout)
         if toolchain.version.split()[0] != version:
@@ -366,7 +414,7 @@ class _Releases:
     def all_of(self, spec: str, major: int, minor: int) -> tuple[list[Toolchain], list[Unavailable]]:
         """Every patch release of a minor, oldest first: the listed, those in the gaps between, and those
         published since the list was made, which end at the first refusal."""
-        last = self._last_listed(spec, major, minor)
+        last = self.last_listed(spec, major, minor)
         found: list[Toolchain] = []
         missing: list[Unavailable] = []
         for patch in range(last + 1):
@@ -382,7 +430,7 @@ class _Releases:
 
     def newest_of(self, spec: str, major: int, minor: int) -> Toolchain:
         """The newest patch release of a minor that can be had; downloads no older one than needed."""
-        last = self._last_listed(spec, major, minor)
+        last = self.last_listed(spec, major, minor)
         newer = self._unlisted_since(spec, major, minor, last)
         if newer:
             return newer[-1]
@@ -405,7 +453,7 @@ class _Releases:
             )
         return self.newest_of(spec, *max(self.listed))
 
-    def _last_listed(self, spec: str, major: int, minor: int) -> int:
+    def last_listed(self, spec: str, major: int, minor: int) -> int:
         if (major, minor) not in self.listed:
             newest = ".".join(map(str, max(self.listed, default=OLDEST)))
             raise SpecError(

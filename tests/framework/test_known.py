@@ -279,6 +279,7 @@ def issue(
             known.shipped()[0],
             id=name,
             releases=(("1.22.0", "1.23.4"),),
+            measured=(),
             divergences=divergences,
             consequences=consequences,
             causes=(known.Cause(nodes, known._elements(nodes)),),

@@ -39,7 +39,7 @@ FLOORS = (
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
     ("options", "packages"),
-    ("scenario",),
+    ("scenario", "bisection"),
     ("session",),
     ("validate", "audit"),
     ("plugin", "commands"),

@@ -181,6 +181,7 @@ REPLACED = '{"Replace": {"$GOROOT/src/runtime/cgocall.go": "gone.go"}}'
         ("--golib-timeout", "-1", "--golib-timeout -1: it is a number of seconds above 0"),
         ("--golib-timeout", "nan", "--golib-timeout nan: it is a number of seconds above 0"),
         ("--golib-json", "file/r.json", "--golib-json file/r.json: it can't be written: "),
+        ("--golib-html", "file/r.html", "--golib-html file/r.html: it can't be written: "),
         ("--golib-fuzz", "many", "--golib-fuzz many: it is a number from 0"),
         ("--golib-replay", "nonsense", "--golib-replay: "),
         (
@@ -725,9 +726,11 @@ def test_an_issue_that_is_gone_is_told_and_is_no_failure(
     suite: Suite, go_on_path: Toolchain, workers: str
 ) -> None:
     suite.write("test_it.py", GONE)
-    run = suite.run("-n", workers, "--golib-json", "r.json")
+    run = suite.run("-n", workers, "--golib-json", "r.json", "--golib-html", "r.html")
     assert run.status == 0, run.output
-    run.says("2 passed")
+    run.says("2 passed", "golib: the page is r.html")
+    title = f"golib-1 is gone in {go_on_path.version}"
+    assert title in (suite.folder / "r.html").read_text()
     [line] = re.findall(r"^golib-1: .*$", run.output, re.MULTILINE)
     title = next(issue.title for issue in known.shipped() if issue.id == "golib-1")
     assert line == f"golib-1: gone ({title}) with {go_on_path.name}"

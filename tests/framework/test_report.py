@@ -324,3 +324,18 @@ def test_what_can_be_written_replaces_the_old_file(tmp_path: Path) -> None:
     write_atomically(path, "new: µs")
     assert path.read_text(encoding="utf-8") == "new: µs"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_summary_that_is_too_wide_is_turned() -> None:
+    names = [f"go1.27.{number}" for number in range(20)]
+    rows = [
+        {"test": "test_a_place.py::t", "toolchain": name, "status": "passed", "issue": None} for name in names
+    ]
+    rows.append(rows[-1] | {"status": "failed"})
+    assert len(summary(rows, names)[0]) > 100
+    assert summary(rows, names, 60) == [
+        "a place",
+        "  go1.27.0 to go1.27.18 (19): 1 passed",
+        "  go1.27.19: 1 passed, 1 FAILED",
+    ]
+    assert summary(rows, names[-1:], 60)[0].split() == ["behaviour", "go1.27.19"]

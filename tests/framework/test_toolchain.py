@@ -461,3 +461,11 @@ def test_a_c_compiler_may_have_arguments(monkeypatch: pytest.MonkeyPatch) -> Non
     assert shutil.which("cc")
     monkeypatch.setenv("CC", "cc -m64")
     check_platform()
+
+
+def test_a_goroot_whose_go_is_anothers_is_named(tmp_path: Path) -> None:
+    [real], _ = resolve(["go"])
+    (tmp_path / "bin").symlink_to(real.goroot / "bin")
+    with pytest.raises(SpecError, match="its bin/go belongs to another GOROOT") as caught:
+        resolve([str(tmp_path)])
+    assert str(real.goroot) in str(caught.value)
