@@ -236,7 +236,8 @@ class Fuzzer:
         search = Search()
         suspects: dict[Signature, list[_Sighting]] = defaultdict(list)
         for row in rows(drawn):
-            outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout)
+            pinned = not is_free(row[0])
+            outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout, pinned=pinned)
             verdicts = [known.verdict(outcome, self._version, self._issues) for outcome in outcomes]
             for number, verdict in enumerate(verdicts):
                 search.ran += 1
@@ -322,20 +323,24 @@ class Fuzzer:
 
     def _run_as_it_stood(self, signature: Signature, first: _Sighting, tally: _Tally) -> None:
         """What showed in a row and not by itself: the row again, and all again on a busy machine."""
+        pinned = not is_free(first.case)
         ways = (
-            ("as it stood", first.row, 0),
-            ("alone under load", (first.case,), LOAD),
-            ("as it stood under load", first.row, LOAD),
+            ("as it stood", first.row, 0, pinned),
+            ("alone under load", (first.case,), LOAD, False),
+            ("as it stood under load", first.row, LOAD, False),
         )
         until = time.monotonic() + SECONDS
         for _ in range(AGAIN):
-            for way, row, load in ways:
+            for way, row, load, alone in ways:
                 if time.monotonic() > until:
                     return
-                tally.add(way, [self._once_in_a_row(row, signature, load)])
+                tally.add(way, [self._once_in_a_row(row, signature, load, alone)])
 
-    def _once_in_a_row(self, row: Sequence[Case], signature: Signature, load: int) -> Outcome | None:
-        outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout, load=load)
+    def _once_in_a_row(
+        self, row: Sequence[Case], signature: Signature, load: int, pinned: bool
+    ) -> Outcome | None:
+        subject = self._subject(flavour(row[0]))
+        outcomes = subject.run_in_a_row(row, self._timeout, load=load, pinned=pinned)
         for number, outcome in enumerate(outcomes):
             if self._is(outcome, signature):
                 return _Sighting.of(row, outcomes, number).evidence
@@ -391,13 +396,21 @@ def attempts(rate: float) -> int:
     return 1 if rate == 1 else math.ceil(3 / max(rate, 1 / RETRIES))
 
 
+def is_free(case: Case) -> bool:
+    """Whether the case is to find more than one processor: threads of its own meet in it, or signals come.
+    Any other is run on one, which takes half the time."""
+    return bool(case.signals or case.gomaxprocs > 1) or any(
+        isinstance(placed.node, calltree.Together) for placed in case.walk()
+    )
+
+
 def rows(drawn: Sequence[Case]) -> list[list[Case]]:
-    """The cases in rows that one child can run, each of one world; order is kept within a world.  What only
-    a child's first case can show begins a row."""
+    """The cases in rows that one child can run, each of one world and all free or none; order is kept within
+    a world.  What only a child's first case can show begins a row."""
     made: list[list[Case]] = []
     filling: dict[tuple[object, ...], list[Case]] = {}
     for case in drawn:
-        world = setting(case)
+        world = (*setting(case), is_free(case))
         row = filling.get(world)
         if row is None or len(row) >= ROW or first_matters(case):
             row = filling[world] = []

@@ -19,6 +19,10 @@ FUZZ = 40
 """Cases a shard in an everyday run: all shards take some five seconds on two cores."""
 SHARDS = 16
 """Parameters of a fuzz test, so that workers share the work."""
+EXHAUSTIVE = 2
+"""Nodes of the cases that run all in an everyday run."""
+MOST_EXHAUSTIVE = 4
+"""Of five nodes there are some 25 million cases."""
 
 BUILD_FLAGS = ("-race", "-asan")
 """Those of `go build` that change what is judged and that golib knows how to run."""
@@ -49,6 +53,8 @@ class Options:
     """Seconds; None where nothing was said."""
     fuzz: int
     seed: str
+    exhaustive: int
+    """Every case of up to so many nodes runs."""
     depths: int
     failures: Path
     replay: tuple[str, ...]
@@ -129,6 +135,12 @@ def add(parser: pytest.Parser) -> None:
         help="what cases and random depths are drawn from (default: 0; random: a new one, printed)",
     )
     group.addoption(
+        "--golib-exhaustive",
+        metavar="N",
+        help=f"run every legal case of up to N nodes, from 0 to {MOST_EXHAUSTIVE} (default: {EXHAUSTIVE}); an"
+        " interrupted run goes on where it was",
+    )
+    group.addoption(
         "--golib-depths", metavar="N", help="random stack depths, added to every test that takes a depth"
     )
     group.addoption(
@@ -161,6 +173,7 @@ def read(config: pytest.Config) -> Options:
         fuzz=_count("--golib-fuzz", given("golib_fuzz"), FUZZ),
         # os.urandom: the secrets module would be loaded in every run.
         seed=os.urandom(4).hex() if seed == "random" else seed,
+        exhaustive=_exhaustive(given("golib_exhaustive")),
         depths=_count("--golib-depths", given("golib_depths"), 0),
         failures=Path(failures).absolute()
         if failures
@@ -192,6 +205,16 @@ def _count(option: str, text: str | None, default: int) -> int:
     if not text.isdecimal() or len(text) > 9:
         raise pytest.UsageError(f"{option} {text}: it is a number from 0")
     return int(text)
+
+
+def _exhaustive(text: str | None) -> int:
+    nodes = _count("--golib-exhaustive", text, EXHAUSTIVE)
+    if nodes > MOST_EXHAUSTIVE:
+        raise pytest.UsageError(
+            f"--golib-exhaustive {nodes}: it is a number from 0 to {MOST_EXHAUSTIVE}; of five nodes there are"
+            " some 25 million cases, which --golib-fuzz draws from"
+        )
+    return nodes
 
 
 def _flags(given: Sequence[str]) -> tuple[str, ...]:

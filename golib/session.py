@@ -17,6 +17,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from typing import Any
 
 import pytest
 
-from golib import fuzz, packages, scenario
+from golib import exhaustive, fuzz, packages, scenario
 from golib.case import legality
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.case.places import PLACES
@@ -51,6 +52,7 @@ Judged = Toolchain | Shipped
 REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 SAID = pytest.StashKey[str]()
 FUZZED = pytest.StashKey[dict[str, Any]]()
+EXHAUSTED = pytest.StashKey[dict[str, Any]]()
 SEEN = pytest.StashKey[str]()
 OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
 GONE = pytest.StashKey[list[str]]()
@@ -168,7 +170,7 @@ class Session:
         """Of tests of golib.everywhere that make no sense."""
         self._announced = False
         """Whether the header was printed."""
-        self._controller = None if self._is_worker else _Controller(self.run)
+        self._controller = None if self._is_worker else _Controller(self.run, self._say)
         if self._controller is not None:
             config.pluginmanager.register(self._controller, "golib-controller")
 
@@ -349,6 +351,12 @@ class Session:
             off = [pytest.param(0, id="off", marks=skip)]
             shards = [pytest.param(number, id=f"shard={number}") for number in range(SHARDS)]
             metafunc.parametrize("_golib_shard", shards if run.options.fuzz else off, indirect=True)
+        if "_golib_block" in metafunc.fixturenames:
+            nodes = run.options.exhaustive
+            skip = pytest.mark.skip(reason="--golib-exhaustive 0 runs no small cases")
+            off = [pytest.param(0, id="none", marks=skip)]
+            parts = [pytest.param(one, id=f"block={one}") for one in range(exhaustive.blocks(nodes))]
+            metafunc.parametrize("_golib_block", parts if nodes else off, indirect=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
@@ -433,6 +441,7 @@ class Session:
     def _say(self, line: str) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if terminal is not None:
+            terminal.ensure_newline()
             terminal.write_line(line)
 
     # What a test came to.
@@ -470,6 +479,7 @@ class Session:
             data["issue"] = ", ".join(verdict.issues) or None
         data["issue"] = data["issue"] or item.stash.get(SEEN, None)
         data["fuzz"] = item.stash.get(FUZZED, None)
+        data["exhaustive"] = item.stash.get(EXHAUSTED, None)
         data["unreadable"] = item.stash.get(UNREADABLE, [])
         data["gone"] = item.stash.get(GONE, [])
         data["proof"] = item.stash.get(PROVEN, None)
@@ -803,38 +813,68 @@ def _reproduce(run: Run, chosen: Judged, case: Case) -> str:
 
 
 class Fuzz:
-    """Searches one shard for the case that breaks Go."""
+    """Searches one shard, or one block of all small cases, for the case that breaks Go."""
 
     def __init__(self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item) -> None:
         self._bridge, self._issues, self._node = bridge, issues, node
+        self._run = bridge.context
+        self._name = self._run.name(bridge.toolchain)
+        self._failures = fuzz.Failures(self._run.options.failures)
 
     def __call__(self, shard: int) -> None:
         """Ends the test unless every case passed: xfail where only known issues were seen."""
-        run, bridge = self._bridge.context, self._bridge
-        name = run.name(bridge.toolchain)
-        failures = fuzz.Failures(run.options.failures)
-        before = failures.cases(name)[shard::SHARDS]
+        options = self._run.options
+        before = self._failures.cases(self._name)[shard::SHARDS]
         self._node.stash[UNREADABLE] = [
             f"{path} is passed over, it holds no case any more: {why}"
-            for path, why in failures.unreadable.items()
+            for path, why in self._failures.unreadable.items()
         ]
-        drawn = fuzz.generate(run.options.fuzz, f"{run.options.seed} {name} {shard}")
-        fuzzer = fuzz.Fuzzer(bridge.subject, bridge.version, self._issues, run.timeout)
-        try:
-            search = fuzzer.search([*before, *drawn])
-        except _NO_OUTCOME as error:
-            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
-        data = {
+        drawn = fuzz.generate(options.fuzz, f"{options.seed} {self._name} {shard}")
+        search = self._search([*before, *drawn])
+        self._node.stash[FUZZED] = {
             "ran": search.ran,
             "first": search.first,
             "digest": fuzz.digest(drawn),
             "known": dict(search.known),
         }
-        self._node.stash[FUZZED] = data
+        self._judge(search)
+
+    def block(self, number: int) -> None:
+        """The same with a block of every legal case of up to as many nodes as --golib-exhaustive says.  What
+        ran in a run that was interrupted does not run again."""
+        nodes = self._run.options.exhaustive
+        plan = exhaustive.plan(nodes)
+        cases = plan.block(number, exhaustive.blocks(nodes))
+        kept = exhaustive.Kept(_kept(self._run, self._name))
+        library = self._bridge.subject().library.path
+        fingerprint = exhaustive.fingerprint(library, cases, self._run.options.known_issues)
+        before = kept.read(number, fingerprint)
+        search = fuzz.Search(ran=before["ran"], known=before["known"]) if before else self._search(cases)
+        self._node.stash[EXHAUSTED] = {
+            "block": number,
+            "ran": search.ran,
+            "known": dict(search.known),
+            "of": len(plan.trees),
+            "left_out": dict(plan.left_out),
+            "anew": before is None,
+        }
+        if not search.findings:
+            kept.write(number, fingerprint, search)
+        self._judge(search)
+
+    def _search(self, cases: Sequence[Case]) -> fuzz.Search:
+        fuzzer = fuzz.Fuzzer(self._bridge.subject, self._bridge.version, self._issues, self._run.timeout)
+        try:
+            return fuzzer.search(cases)
+        except _NO_OUTCOME as error:
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+
+    def _judge(self, search: fuzz.Search) -> None:
+        run, bridge = self._run, self._bridge
         if search.findings:
             parts = []
             for finding in search.findings:
-                path = failures.keep(finding, name)
+                path = self._failures.keep(finding, self._name)
                 verdict = known.verdict(finding.outcome, bridge.version, self._issues)
                 again = _again(run, bridge.toolchain, f"--golib-replay={path}")
                 rate = finding.note or (
@@ -845,7 +885,7 @@ class Fuzz:
                     + report.failure(
                         finding.outcome,
                         verdict,
-                        name,
+                        self._name,
                         again,
                         _reproduce(run, bridge.toolchain, finding.outcome.case),
                     )
@@ -855,6 +895,11 @@ class Fuzz:
         if search.known:
             self._node.stash[SEEN] = ", ".join(sorted(search.known))
             pytest.xfail(self._node.stash[SEEN])
+
+
+def _kept(run: Run, name: str) -> Path:
+    """Where it is kept which blocks of the small cases have run on that toolchain."""
+    return run.options.failures / f"exhaustive-{run.options.exhaustive}-{name}"
 
 
 def _results(run: Run) -> report.Results:
@@ -870,14 +915,25 @@ def _results(run: Run) -> report.Results:
         raise pytest.UsageError(f"--golib-json {path}: it can't be written: {error.strerror}") from None
 
 
+SILENCE = 15.0
+"""Seconds after which a long run says how far it has come."""
+
+
 class _Controller:
     """Collects the results where the terminal is: in the controller, or in the only process."""
 
-    def __init__(self, run: Run) -> None:
-        """Raises pytest.UsageError when the results cannot be written."""
+    def __init__(self, run: Run, say: Callable[[str], None]) -> None:
+        """``say`` writes a line while tests run.
+
+        Raises pytest.UsageError when the results cannot be written."""
         self._run = run
+        self._say = say
         self._results = _results(run)
         self._searched: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._exhausted: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+        self._failed: dict[str, int] = defaultdict(int)
+        """Blocks of the small cases that showed something new, by toolchain."""
+        self._began = self._said = time.monotonic()
         self._replayed: dict[str, list[str]] = {}
         self._unreadable: dict[str, None] = {}
 
@@ -895,14 +951,30 @@ class _Controller:
         self._unreadable |= dict.fromkeys(data.pop("unreadable"))
         if data["fuzz"]:
             self._searched[data["toolchain"]][name] = data["fuzz"]
-        for rare in ("fuzz", "gone", "raised", "proof", "text"):
+        if part := data["exhaustive"]:
+            self._exhausted[data["toolchain"]][part.pop("block")] = part
+            self._failed[data["toolchain"]] += status == "failed"
+            self._tell(data["toolchain"])
+        for rare in ("fuzz", "exhaustive", "gone", "raised", "proof", "text"):
             if not data[rare]:
                 del data[rare]
         self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})
 
+    def _tell(self, chosen: str) -> None:
+        """Says from time to time how far the small cases have come."""
+        now, parts = time.monotonic(), self._exhausted[chosen]
+        nodes = self._run.options.exhaustive
+        if now - self._said > SILENCE and len(parts) < exhaustive.blocks(nodes):
+            self._said = now
+            anew = sum(part["anew"] for part in parts.values())
+            self._say(f"golib: {exhaustive.progress(nodes, chosen, parts, now - self._began, anew)}")
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._results.finish()
+        for chosen, parts in self._exhausted.items():
+            if len(parts) == exhaustive.blocks(self._run.options.exhaustive):
+                exhaustive.Kept(_kept(self._run, chosen)).forget()
         if self._results.trouble and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
@@ -929,6 +1001,10 @@ class _Controller:
                 f"fuzz {chosen}: {ran} cases, seed {self._run.options.seed}, "
                 f"sha256 of what was drawn {digest}"
             )
+        for chosen, parts in sorted(self._exhausted.items()):
+            nodes = self._run.options.exhaustive
+            for line in exhaustive.sentence(nodes, chosen, parts, self._failed[chosen]):
+                terminalreporter.write_line(line)
         titles = {issue.id: issue for issue in known.shipped()}
         seen = sorted({name for row in rows if row["status"] == "known" for name in row["issue"].split(", ")})
         for name in seen:

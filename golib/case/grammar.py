@@ -232,12 +232,13 @@ def case(choose: Choose, bounds: Sequence[calltree.Bounds], worlds: bool = True)
             if values := field.metadata.get("drawn"):
                 world[field.name] = choose(values)
         blocked = world["blocked"]
-        world["signals"] = choose(("", "", *_deliverable(on, blocked)))
-    top = Slot(Place("c", signals=_deliverable(on, blocked)), TREES)
+        world["signals"] = choose(("", "", *deliverable(on, blocked)))
+    top = Slot(Place("c", signals=deliverable(on, blocked)), TREES)
     return Case(*_Grower(choose).slot(top), **world)
 
 
-def _deliverable(on: tuple[str, ...], blocked: str) -> tuple[str, ...]:
+def deliverable(on: tuple[str, ...], blocked: str) -> tuple[str, ...]:
+    """The signals that a leaf may send in such a world."""
     possible = (name for name in calltree.SIGNALS if name != blocked)
     return tuple(name for name in possible if calltree.NEEDS.get(name, "") in ("", *on))
 

@@ -48,6 +48,15 @@ def die_with_parent() -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+# int sched_getcpu(void)
+_sched_getcpu = ctypes.CFUNCTYPE(ctypes.c_int)(("sched_getcpu", ctypes.CDLL(None)))
+
+
+def pin() -> None:
+    """This thread, and those that it starts, keep to the processor on which it runs."""
+    os.sched_setaffinity(0, {_sched_getcpu()})
+
+
 # What a hung process is doing.
 
 _PTRACE_GETREGS, _PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT = 12, 17, 0x4206, 0x4207

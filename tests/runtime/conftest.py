@@ -56,6 +56,11 @@ def fuzz(_golib_fuzz: Fuzz) -> Fuzz:
 
 
 @pytest.fixture
+def block(_golib_block: int) -> int:
+    return _golib_block
+
+
+@pytest.fixture
 def shard(_golib_shard: int) -> int:
     return _golib_shard
 
