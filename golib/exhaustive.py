@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from golib import fuzz
-from golib.case import calltree, every, legality
+from golib.case import calltree, every, grammar, legality
 from golib.case.calltree import Case, Node
 from golib.show.report import write_atomically
 
@@ -48,17 +48,16 @@ def _legal(cases: Iterator[Case]) -> Iterator[Case]:
 def plan(nodes: int) -> Plan:
     """Every case of up to so many nodes, in which a single switch of the world counts as one: in each of the
     modes of the bounds, and with one node less and real bounds, with each switch."""
-    worlds = [({"bounds": bounds}, nodes) for bounds in fuzz.BOUNDS]
+    worlds: list[tuple[dict[str, Any], int]] = [({"bounds": bounds}, nodes) for bounds in fuzz.BOUNDS]
     worlds += [(world, nodes - 1) for world in every.worlds()]
     planned: list[tuple[tuple[Node, ...], Mapping[str, Any]]] = []
     left_out: Counter[str] = Counter()
     for world, most in worlds:
+        signals = grammar.deliverable(world.get("on", ()), world.get("blocked", ""))
         for size in range(1, most + 1):
-            for trees, reason in every.trees(size, world):
-                if reason:
-                    left_out[reason] += 1
-                else:
-                    planned.append((trees, world))
+            found = every.trees(size, signals)
+            left_out.update(found.left_out)
+            planned += [(trees, world) for trees in found.kept]
     return Plan(planned, {reason: left_out[reason] for reason in every.REASONS})
 
 

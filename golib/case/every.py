@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from golib.case import calltree, grammar
 from golib.case.calltree import KIB, C, Case, Export, Frame, Go, Node, Stack, Thread, Together
@@ -40,9 +41,6 @@ SAME = "an export that does what a Go frame does"
 TWIN = "threads together in another order"
 REASONS = (NO_CROSSING, EMPTY, DEAD, NO_PANIC, NO_UNWINDING, SAME, TWIN)
 """Why a case is left out."""
-
-Worded = tuple[Node, str]
-"""A node, and why it is left out; empty where it is not."""
 
 
 def rewrite(node: Node, frame: str) -> tuple[str, tuple[Node, ...]] | None:
@@ -140,13 +138,45 @@ def worlds() -> list[dict[str, Any]]:
     return made
 
 
-def trees(nodes: int, world: Mapping[str, Any]) -> Iterator[tuple[tuple[Node, ...], str]]:
-    """The trees of every case of exactly so many nodes in that world, and why it is left out; a size in it
-    may be illegal."""
-    signals = grammar.deliverable(world.get("on", ()), world.get("blocked", ""))
+class Found(NamedTuple):
+    """What was made of nodes in one place, with so many in all: what is kept, and how many are left out."""
+
+    kept: tuple[tuple[Any, ...], ...]
+    left_out: Counter[str]
+    """By the reason.  What is made of one that is left out is left out with it, and only counted."""
+
+    @property
+    def total(self) -> int:
+        return len(self.kept) + self.left_out.total()
+
+    def beside(self, other: Found) -> Found:
+        """Each of these with each of the others behind it."""
+        left_out = Counter({why: count * other.total for why, count in self.left_out.items()})
+        left_out.update({why: count * len(self.kept) for why, count in other.left_out.items()})
+        return Found(tuple((*one, *two) for one in self.kept for two in other.kept), left_out)
+
+    @classmethod
+    def all(cls, parts: Iterable[Found]) -> Found:
+        kept: list[tuple[Any, ...]] = []
+        left_out: Counter[str] = Counter()
+        for part in parts:
+            kept += part.kept
+            left_out.update(part.left_out)
+        return cls(tuple(kept), left_out)
+
+
+_NOTHING = Found(((),), Counter())
+"""The one way to have no node."""
+
+
+@lru_cache(None)
+def trees(nodes: int, signals: tuple[str, ...] = ()) -> Found:
+    """The trees of every case of exactly so many nodes, where a leaf may send such signals.  A size in it may
+    be illegal."""
     top = Slot(_plain(Place("c", signals=signals)), grammar.TREES)
-    for made, reason in _sequence(top, nodes):
-        yield made, reason if _calls_go(made) else NO_CROSSING
+    found = _sequences(top, nodes)
+    kept = tuple(one for one in found.kept if _calls_go(one))
+    return Found(kept, found.left_out + Counter({NO_CROSSING: len(found.kept) - len(kept)}))
 
 
 def _calls_go(nodes: Sequence[Node]) -> bool:
@@ -158,81 +188,75 @@ def _plain(place: Place) -> Place:
     return dataclasses.replace(place, depth=1, threads=0)
 
 
-_KEPT = 2
-"""Nodes up to which sequences are kept; of larger ones there are too many."""
-
-
 @lru_cache(None)
-def _kept(slot: Slot, size: int) -> tuple[tuple[tuple[Node, ...], str], ...]:
-    return tuple(_made(slot, size))
-
-
-def _sequence(slot: Slot, size: int) -> Iterator[tuple[tuple[Node, ...], str]]:
-    """The bodies of so many nodes in all, and why each is left out."""
-    return iter(_kept(slot, size)) if size <= _KEPT else _made(slot, size)
-
-
-def _made(slot: Slot, size: int) -> Iterator[tuple[tuple[Node, ...], str]]:
+def _sequences(slot: Slot, size: int) -> Found:
+    """What may stand there, side by side."""
     most = max(slot.counts) if slot.only else size
-    for count in range(min(slot.counts), min(most, size) + 1):
-        yield from _of(slot.place, slot.only, count, size)
-
-
-def _of(place: Place, only: str, count: int, size: int) -> Iterator[tuple[tuple[Node, ...], str]]:
-    """Sequences of so many nodes side by side, ``size`` with what is below them."""
-    if not count:
-        if not size:
-            yield (), ""
-        return
-    for first in range(1, size - count + 2):
-        for node, why in _nodes(place, only, first):
-            for rest, other in _of(place, only, count - 1, size - first):
-                yield (node, *rest), why or other
-
-
-def _nodes(place: Place, only: str, size: int) -> Iterator[Worded]:
-    return iter(_kept_nodes(place, only, size)) if size <= _KEPT else _made_nodes(place, only, size)
+    counts = range(min(slot.counts), min(most, size) + 1)
+    return Found.all(_side_by_side(slot.place, slot.only, count, size) for count in counts)
 
 
 @lru_cache(None)
-def _kept_nodes(place: Place, only: str, size: int) -> tuple[Worded, ...]:
-    return tuple(_made_nodes(place, only, size))
+def _side_by_side(place: Place, only: str, count: int, size: int) -> Found:
+    if not count:
+        return _NOTHING if not size else Found.all(())
+    return Found.all(
+        _nodes(place, only, first).beside(_side_by_side(place, only, count - 1, size - first))
+        for first in ([size] if count == 1 else range(1, size - count + 2))
+    )
 
 
-def _made_nodes(place: Place, only: str, size: int) -> Iterator[Worded]:
+@lru_cache(None)
+def _nodes(place: Place, only: str, size: int) -> Found:
+    """The single nodes that may stand there, with what is below them."""
+    kept: list[tuple[Node]] = []
+    left_out: Counter[str] = Counter()
     for kind in [only] if only else dict.fromkeys(grammar.kinds(place)):
-        made: dict[Node, str] = {}  # two forms may meet in one node: a Go frame that defers nothing
-        for form in dict.fromkeys(grammar.forms(kind, place)):
-            for node, why in _formed(form, size):
-                if node not in made:
-                    found = rewrite(node, place.frame)
-                    made[node] = why or (found[0] if found else "")
-        yield from made.items()
+        forms = dict.fromkeys(grammar.forms(kind, place))
+        # A frame that defers nothing is one that may defer something, too.
+        narrower = {dataclasses.replace(form, deferred=()) for form in forms if form.deferred}
+        for form in forms:
+            if form in narrower:
+                continue
+            made, inside = _formed(form, size)
+            left_out.update(inside)
+            for node in made:
+                if found := rewrite(node, place.frame):
+                    left_out[found[0]] += 1
+                else:
+                    kept.append((node,))
+    return Found(tuple(kept), left_out)
 
 
-def _formed(form: Form, size: int) -> Iterator[Worded]:
+def _formed(form: Form, size: int) -> tuple[list[Node], Counter[str]]:
     names = [name for name, _ in form.values]
+    made: list[Node] = []
+    left_out: Counter[str] = Counter()
     for values in itertools.product(*(_few(form.kind, *one) for one in form.values)):
         keywords = dict(zip(names, values, strict=True))
         body = [slot.without(keywords["region"]) for slot in form.body] if form.takes else form.body
         slots = [dataclasses.replace(slot, place=_plain(slot.place)) for slot in (*body, *form.deferred)]
-        for filled, why in _filled(slots, size - 1):
-            inside = itertools.chain.from_iterable(filled[: len(body)])
+        filled = _filled(tuple(slots), size - 1)
+        left_out.update(filled.left_out)
+        for parts in filled.kept:
+            inside = itertools.chain.from_iterable(parts[: len(body)])
             if form.deferred:
-                keywords["deferred"] = tuple(itertools.chain.from_iterable(filled[len(body) :]))
-            yield calltree.NODES[form.kind](*inside, **keywords), why
+                keywords["deferred"] = tuple(itertools.chain.from_iterable(parts[len(body) :]))
+            made.append(calltree.NODES[form.kind](*inside, **keywords))
+    return made, left_out
 
 
-def _filled(slots: Sequence[Slot], size: int) -> Iterator[tuple[tuple[tuple[Node, ...], ...], str]]:
-    """Each of the slots filled, with so many nodes in all."""
+@lru_cache(None)
+def _filled(slots: tuple[Slot, ...], size: int) -> Found:
+    """Each of the slots filled, with so many nodes in all: the body of each."""
     if not slots:
-        if not size:
-            yield (), ""
-        return
+        return _NOTHING if not size else Found.all(())
+    parts = []
     for first in [size] if len(slots) == 1 else range(size + 1):
-        for nodes, why in _sequence(slots[0], first):
-            for rest, other in _filled(slots[1:], size - first):
-                yield (nodes, *rest), why or other
+        here = _sequences(slots[0], first)
+        bodies = Found(tuple((body,) for body in here.kept), here.left_out)
+        parts.append(bodies.beside(_filled(slots[1:], size - first)))
+    return Found.all(parts)
 
 
 def _few(kind: str, name: str, values: Sequence[Any]) -> Sequence[Any]:
