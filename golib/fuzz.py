@@ -232,12 +232,14 @@ class Fuzzer:
         self._until = math.inf
 
     def search(self, drawn: Sequence[Case]) -> Search:
-        """Runs all of them, and looks into each fault that no known issue covers."""
+        """Runs all of them, which are legal, and looks into each fault that no known issue covers."""
         search = Search()
         suspects: dict[Signature, list[_Sighting]] = defaultdict(list)
         for row in rows(drawn):
             pinned = not is_free(row[0])
-            outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout, pinned=pinned)
+            outcomes = self._subject(flavour(row[0])).run_in_a_row(
+                row, self._timeout, pinned=pinned, legal=True
+            )
             verdicts = [known.verdict(outcome, self._version, self._issues) for outcome in outcomes]
             for number, verdict in enumerate(verdicts):
                 search.ran += 1
@@ -340,7 +342,7 @@ class Fuzzer:
         self, row: Sequence[Case], signature: Signature, load: int, pinned: bool
     ) -> Outcome | None:
         subject = self._subject(flavour(row[0]))
-        outcomes = subject.run_in_a_row(row, self._timeout, load=load, pinned=pinned)
+        outcomes = subject.run_in_a_row(row, self._timeout, load=load, pinned=pinned, legal=True)
         for number, outcome in enumerate(outcomes):
             if self._is(outcome, signature):
                 return _Sighting.of(row, outcomes, number).evidence

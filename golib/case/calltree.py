@@ -19,6 +19,7 @@ import ast
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 __all__ = [
@@ -686,21 +687,29 @@ class Case:
 
     def walk(self) -> Iterator[Placed]:
         """Every node with its number and place, parents first: the order of numbers."""
-        counter = 0
+        return iter(self._placed)
 
-        def visit(node: Node, parent: int | None, path: str, depth: int) -> Iterator[Placed]:
-            nonlocal counter
-            number, counter = counter, counter + 1
-            yield Placed(node, number, parent, path, depth)
+    @cached_property
+    def _placed(self) -> tuple[Placed, ...]:
+        placed: list[Placed] = []
+
+        def visit(node: Node, parent: int | None, path: str, depth: int) -> None:
+            number = len(placed)
+            placed.append(Placed(node, number, parent, path, depth))
             for index, child in enumerate(node.children()):
-                yield from visit(child, number, f"{path}.{index}", depth + 1)
+                visit(child, number, f"{path}.{index}", depth + 1)
 
         for index, tree in enumerate(self.trees):
-            yield from visit(tree, None, str(index), 1)
+            visit(tree, None, str(index), 1)
+        return tuple(placed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs, which finds out the rest by itself."""
+        return {name: value for name, value in vars(self).items() if name != "_placed"}
 
     def size(self) -> int:
         """How many nodes."""
-        return sum(1 for _ in self.walk())
+        return len(self._placed)
 
     def handled(self) -> tuple[str, ...]:
         """The signals for which the host has handlers, each once."""

@@ -170,11 +170,13 @@ _NOTHING = Found(((),), Counter())
 
 
 @lru_cache(None)
-def trees(nodes: int, signals: tuple[str, ...] = ()) -> Found:
+def trees(nodes: int, signals: tuple[str, ...] = (), whole: bool = False) -> Found:
     """The trees of every case of exactly so many nodes, where a leaf may send such signals.  A size in it may
-    be illegal."""
+    be illegal.  ``whole``: none is left out, to show that what is left out says no more."""
     top = Slot(_plain(Place("c", signals=signals)), grammar.TREES)
-    found = _sequences(top, nodes)
+    found = _sequences(top, nodes, whole)
+    if whole:
+        return found
     kept = tuple(one for one in found.kept if _calls_go(one))
     return Found(kept, found.left_out + Counter({NO_CROSSING: len(found.kept) - len(kept)}))
 
@@ -189,25 +191,25 @@ def _plain(place: Place) -> Place:
 
 
 @lru_cache(None)
-def _sequences(slot: Slot, size: int) -> Found:
+def _sequences(slot: Slot, size: int, whole: bool) -> Found:
     """What may stand there, side by side."""
     most = max(slot.counts) if slot.only else size
     counts = range(min(slot.counts), min(most, size) + 1)
-    return Found.all(_side_by_side(slot.place, slot.only, count, size) for count in counts)
+    return Found.all(_side_by_side(slot.place, slot.only, count, size, whole) for count in counts)
 
 
 @lru_cache(None)
-def _side_by_side(place: Place, only: str, count: int, size: int) -> Found:
+def _side_by_side(place: Place, only: str, count: int, size: int, whole: bool) -> Found:
     if not count:
         return _NOTHING if not size else Found.all(())
     return Found.all(
-        _nodes(place, only, first).beside(_side_by_side(place, only, count - 1, size - first))
+        _nodes(place, only, first, whole).beside(_side_by_side(place, only, count - 1, size - first, whole))
         for first in ([size] if count == 1 else range(1, size - count + 2))
     )
 
 
 @lru_cache(None)
-def _nodes(place: Place, only: str, size: int) -> Found:
+def _nodes(place: Place, only: str, size: int, whole: bool) -> Found:
     """The single nodes that may stand there, with what is below them."""
     kept: list[tuple[Node]] = []
     left_out: Counter[str] = Counter()
@@ -218,17 +220,17 @@ def _nodes(place: Place, only: str, size: int) -> Found:
         for form in forms:
             if form in narrower:
                 continue
-            made, inside = _formed(form, size)
+            made, inside = _formed(form, size, whole)
             left_out.update(inside)
             for node in made:
-                if found := rewrite(node, place.frame):
+                if not whole and (found := rewrite(node, place.frame)):
                     left_out[found[0]] += 1
                 else:
                     kept.append((node,))
     return Found(tuple(kept), left_out)
 
 
-def _formed(form: Form, size: int) -> tuple[list[Node], Counter[str]]:
+def _formed(form: Form, size: int, whole: bool) -> tuple[list[Node], Counter[str]]:
     names = [name for name, _ in form.values]
     made: list[Node] = []
     left_out: Counter[str] = Counter()
@@ -236,7 +238,7 @@ def _formed(form: Form, size: int) -> tuple[list[Node], Counter[str]]:
         keywords = dict(zip(names, values, strict=True))
         body = [slot.without(keywords["region"]) for slot in form.body] if form.takes else form.body
         slots = [dataclasses.replace(slot, place=_plain(slot.place)) for slot in (*body, *form.deferred)]
-        filled = _filled(tuple(slots), size - 1)
+        filled = _filled(tuple(slots), size - 1, whole)
         left_out.update(filled.left_out)
         for parts in filled.kept:
             inside = itertools.chain.from_iterable(parts[: len(body)])
@@ -247,15 +249,15 @@ def _formed(form: Form, size: int) -> tuple[list[Node], Counter[str]]:
 
 
 @lru_cache(None)
-def _filled(slots: tuple[Slot, ...], size: int) -> Found:
+def _filled(slots: tuple[Slot, ...], size: int, whole: bool) -> Found:
     """Each of the slots filled, with so many nodes in all: the body of each."""
     if not slots:
         return _NOTHING if not size else Found.all(())
     parts = []
     for first in [size] if len(slots) == 1 else range(size + 1):
-        here = _sequences(slots[0], first)
+        here = _sequences(slots[0], first, whole)
         bodies = Found(tuple((body,) for body in here.kept), here.left_out)
-        parts.append(bodies.beside(_filled(slots[1:], size - first)))
+        parts.append(bodies.beside(_filled(slots[1:], size - first, whole)))
     return Found.all(parts)
 
 
