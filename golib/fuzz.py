@@ -65,17 +65,19 @@ RARE_LOOKED_INTO = 2
 """Cases of such a row that are run again."""
 
 
-def generate(count: int, seed: str) -> list[Case]:
-    """``count`` legal cases that depend on the seed alone, no two of them equal.
+def chooser(seed: str) -> grammar.Choose:
+    """Chooses as the seed says.
 
     Of the generator only ``random()`` is used, and a number seeds it: Python promises the same numbers in
     every version for no more than that (documentation of random, "Notes on Reproducibility").
     """
     numbers = random.Random(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
+    return lambda values: values[int(numbers.random() * len(values))]
 
-    def choose(values: Sequence[Any]) -> Any:
-        return values[int(numbers.random() * len(values))]
 
+def generate(count: int, seed: str) -> list[Case]:
+    """``count`` legal cases that depend on the seed alone, no two of them equal."""
+    choose = chooser(seed)
     drawn: dict[Case, None] = {}
     while len(drawn) < count:
         case = grammar.case(choose, BOUNDS)
@@ -253,6 +255,22 @@ class Fuzzer:
             self._look_into(signature, found, search)
         return search
 
+    def explains(self, outcome: Outcome) -> bool:
+        """Whether known issues explain all of it."""
+        return known.verdict(outcome, self._version, self._issues).status == "known"
+
+    def look_at(self, outcome: Outcome, search: Search) -> None:
+        """Counts what a case came to alone, and looks into it where no known issue covers it."""
+        search.ran += 1
+        verdict = known.verdict(outcome, self._version, self._issues)
+        for issue in verdict.issues:
+            search.known[issue] += 1
+        if verdict.status == "failed":
+            search.first = search.first or search.ran
+            if all(finding.signature != verdict.signature for finding in search.findings):
+                sighting = _Sighting(outcome.case, (outcome.case,), outcome)
+                self._look_into(verdict.signature, [sighting], search)
+
     def _hold_against_rates(
         self, outcomes: Sequence[Outcome], verdicts: Sequence[Verdict], search: Search
     ) -> None:
@@ -401,7 +419,7 @@ def attempts(rate: float) -> int:
 def is_free(case: Case) -> bool:
     """Whether the case is to find more than one processor: threads of its own meet in it, or signals come.
     Any other is run on one, which takes half the time."""
-    return bool(case.signals or case.gomaxprocs > 1) or any(
+    return bool(case.signals or case.processors or case.gomaxprocs > 1) or any(
         isinstance(placed.node, calltree.Together) for placed in case.walk()
     )
 

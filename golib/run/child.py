@@ -118,8 +118,8 @@ def main(
         threads = any(isinstance(program, Program) and program.python_threads for program in programs)
         if threads and not request.calls:  # what its own threads raise is the scenario's affair
             _load_threading(header)
-        if request.pinned:
-            process.pin()
+        if processors := request.cases[0].processors or int(request.pinned):
+            process.pin(processors)
         lay(request)
         host.around(request, lambda: _run(request, programs, memory, header))
         os._exit(0)

@@ -52,9 +52,10 @@ def die_with_parent() -> None:
 _sched_getcpu = ctypes.CFUNCTYPE(ctypes.c_int)(("sched_getcpu", ctypes.CDLL(None)))
 
 
-def pin() -> None:
-    """This thread, and those that it starts, keep to the processor on which it runs."""
-    os.sched_setaffinity(0, {_sched_getcpu()})
+def pin(processors: int) -> None:
+    """This thread, and those that it starts, keep to so many processors, that on which it runs among them."""
+    here, may = _sched_getcpu(), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {here, *sorted(may - {here})[: processors - 1]})
 
 
 # What a hung process is doing.

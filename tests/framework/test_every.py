@@ -179,9 +179,9 @@ def test_a_filter_that_claims_too_much_is_seen(
 ) -> None:
     run, left_out = judge(subject, go_on_path).both_ways(2)
     assert left_out.keys() - run.keys() == {"golib-1"}
-    panics = Case(Go(Panic(), recover=True), bounds="hidden")
+    panics = Case(Go(Export(name="GoF", p=1), recover=True), bounds="hidden")
     [line] = judge(subject, go_on_path).beside([panics])
-    assert line == f"{panics!r}: golib-1; Case(Go(), bounds='hidden'): passed"
+    assert line == f"{panics!r}: golib-1; Case(Go(Go()), bounds='hidden'): passed"
 
 
 # What is kept of an interrupted run.
