@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from golib import fuzz
 from golib.case import legality, schedules
@@ -42,14 +44,17 @@ def drawn(seed: str) -> Iterator[Case]:
 
 
 def hunt(
-    fuzzer: fuzz.Fuzzer, subject: Callable[[str], Subject], seed: str, seconds: float, timeout: float
-) -> Hunt:
-    """For so many seconds.  What is new is looked into after its case has had ``timeout`` seconds, and does
-    not count."""
-    made = Hunt()
+    made: Hunt,
+    fuzzer: fuzz.Fuzzer,
+    subject: Callable[[str], Subject],
+    seed: str,
+    seconds: float,
+    timeout: float,
+) -> None:
+    """For so many seconds, in which cases run: looking into what is new does not count."""
     for case in drawn(seed):
         if made.busy >= seconds:
-            return made
+            return
         begun = time.monotonic()
         outcome = subject(flavour(case)).run(case, min(PATIENCE, timeout))
         made.busy += time.monotonic() - begun
@@ -57,7 +62,6 @@ def hunt(
             # Idle threads come to nothing where others are busy: that is no hang.
             outcome = subject(flavour(case)).run(case, timeout)
         fuzzer.look_at(outcome, made.search)
-    raise AssertionError
 
 
 def slices(seconds: float) -> list[float]:
@@ -66,7 +70,12 @@ def slices(seconds: float) -> list[float]:
     return [SLICE] * int(whole) + ([rest] if rest else [])
 
 
-def sentence(toolchain: str, ran: int, busy: float, seen: Mapping[str, int]) -> str:
+def sentence(toolchain: str, parts: Sequence[Mapping[str, Any]]) -> str:
     """What can be quoted: how often each issue showed, and per second."""
+    ran, busy = (sum(part[name] for part in parts) for name in ("ran", "seconds"))
+    seen: Counter[str] = Counter()
+    for part in parts:
+        seen.update(part["known"])
     shown = [f"{name} {count} times ({count / busy:.2f} a second)" for name, count in sorted(seen.items())]
-    return f"hunt {toolchain}: {ran} cases about time in {busy:.0f} s: {', '.join(shown) or 'no known issue'}"
+    what = ", ".join(shown) or "no known issue"
+    return f"hunt {toolchain}: {ran:,} cases about time ran for {busy:.0f} s: {what}"

@@ -55,6 +55,8 @@ class Options:
     seed: str
     exhaustive: int
     """Every case of up to so many nodes runs."""
+    hunt: float
+    """Seconds for cases about time."""
     depths: int
     failures: Path
     replay: tuple[str, ...]
@@ -141,6 +143,11 @@ def add(parser: pytest.Parser) -> None:
         " interrupted run goes on where it was",
     )
     group.addoption(
+        "--golib-hunt",
+        metavar="SECONDS",
+        help="run cases about time for so long: threads that meet, delays that are swept (default: none)",
+    )
+    group.addoption(
         "--golib-depths", metavar="N", help="random stack depths, added to every test that takes a depth"
     )
     group.addoption(
@@ -169,11 +176,12 @@ def read(config: pytest.Config) -> Options:
         go=tuple(given("go")),
         overlay=given("go_overlay"),
         flags=_flags(given("go_build")),
-        timeout=_seconds(given("golib_timeout")),
+        timeout=_seconds("--golib-timeout", given("golib_timeout")),
         fuzz=_count("--golib-fuzz", given("golib_fuzz"), FUZZ),
         # os.urandom: the secrets module would be loaded in every run.
         seed=os.urandom(4).hex() if seed == "random" else seed,
         exhaustive=_exhaustive(given("golib_exhaustive")),
+        hunt=_seconds("--golib-hunt", given("golib_hunt")) or 0.0,
         depths=_count("--golib-depths", given("golib_depths"), 0),
         failures=Path(failures).absolute()
         if failures
@@ -187,7 +195,7 @@ def read(config: pytest.Config) -> Options:
     )
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(option: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
@@ -195,7 +203,7 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         seconds = 0
     if not 0 < seconds < 1e6:
-        raise pytest.UsageError(f"--golib-timeout {text}: it is a number of seconds above 0")
+        raise pytest.UsageError(f"{option} {text}: it is a number of seconds above 0")
     return seconds
 
 

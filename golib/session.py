@@ -19,7 +19,8 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,7 @@ from typing import Any
 
 import pytest
 
-from golib import exhaustive, fuzz, packages, scenario
+from golib import exhaustive, fuzz, hunt, packages, scenario
 from golib.case import legality
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.case.places import PLACES
@@ -53,6 +54,7 @@ REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 SAID = pytest.StashKey[str]()
 FUZZED = pytest.StashKey[dict[str, Any]]()
 EXHAUSTED = pytest.StashKey[dict[str, Any]]()
+HUNTED = pytest.StashKey[dict[str, Any]]()
 SEEN = pytest.StashKey[str]()
 OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
 GONE = pytest.StashKey[list[str]]()
@@ -357,6 +359,12 @@ class Session:
             off = [pytest.param(0, id="none", marks=skip)]
             parts = [pytest.param(one, id=f"block={one}") for one in range(exhaustive.blocks(nodes))]
             metafunc.parametrize("_golib_block", parts if nodes else off, indirect=True)
+        if "_golib_slice" in metafunc.fixturenames:
+            skip = pytest.mark.skip(reason="--golib-hunt SECONDS runs cases about time")
+            off = [pytest.param(0, id="none", marks=skip)]
+            number = len(hunt.slices(run.options.hunt))
+            parts = [pytest.param(one, id=f"part={one}") for one in range(number)]
+            metafunc.parametrize("_golib_slice", parts or off, indirect=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
@@ -480,6 +488,7 @@ class Session:
         data["issue"] = data["issue"] or item.stash.get(SEEN, None)
         data["fuzz"] = item.stash.get(FUZZED, None)
         data["exhaustive"] = item.stash.get(EXHAUSTED, None)
+        data["hunt"] = item.stash.get(HUNTED, None)
         data["unreadable"] = item.stash.get(UNREADABLE, [])
         data["gone"] = item.stash.get(GONE, [])
         data["proof"] = item.stash.get(PROVEN, None)
@@ -767,6 +776,15 @@ class Check:
         return self.ran(case, min(self._bridge.timeout, fuzz.RARE_DEADLINE))
 
 
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Ends the test with a sentence where a case could not run at all."""
+    try:
+        yield
+    except _NO_OUTCOME as error:
+        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+
+
 _NO_OUTCOME = (IllegalCase, ServerError, BuildError)
 """Why a case may not have run at all: a sentence each."""
 
@@ -862,12 +880,24 @@ class Fuzz:
             kept.write(number, fingerprint, search)
         self._judge(search)
 
+    def hunt(self, number: int) -> None:
+        """The same with cases about time, for as long as this part of --golib-hunt is."""
+        options, bridge = self._run.options, self._bridge
+        seconds = hunt.slices(options.hunt)[number]
+        seed = f"{options.seed} {self._name} hunt {number}"
+        made = hunt.Hunt()
+        with _sentences():
+            hunt.hunt(made, self._fuzzer(), bridge.subject, seed, seconds, self._run.timeout)
+        search = made.search
+        self._node.stash[HUNTED] = {"ran": search.ran, "seconds": made.busy, "known": dict(search.known)}
+        self._judge(search)
+
+    def _fuzzer(self) -> fuzz.Fuzzer:
+        return fuzz.Fuzzer(self._bridge.subject, self._bridge.version, self._issues, self._run.timeout)
+
     def _search(self, cases: Sequence[Case]) -> fuzz.Search:
-        fuzzer = fuzz.Fuzzer(self._bridge.subject, self._bridge.version, self._issues, self._run.timeout)
-        try:
-            return fuzzer.search(cases)
-        except _NO_OUTCOME as error:
-            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        with _sentences():
+            return self._fuzzer().search(cases)
 
     def _judge(self, search: fuzz.Search) -> None:
         run, bridge = self._run, self._bridge
@@ -931,6 +961,7 @@ class _Controller:
         self._results = _results(run)
         self._searched: dict[str, dict[str, Any]] = defaultdict(dict)
         self._exhausted: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+        self._hunted: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._failed: dict[str, int] = defaultdict(int)
         """Blocks of the small cases that showed something new, by toolchain."""
         self._began = self._said = time.monotonic()
@@ -955,7 +986,9 @@ class _Controller:
             self._exhausted[data["toolchain"]][part.pop("block")] = part
             self._failed[data["toolchain"]] += status == "failed"
             self._tell(data["toolchain"])
-        for rare in ("fuzz", "exhaustive", "gone", "raised", "proof", "text"):
+        if part := data["hunt"]:
+            self._hunted[data["toolchain"]].append(part)
+        for rare in ("fuzz", "exhaustive", "hunt", "gone", "raised", "proof", "text"):
             if not data[rare]:
                 del data[rare]
         self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})
@@ -1005,6 +1038,8 @@ class _Controller:
             nodes = self._run.options.exhaustive
             for line in exhaustive.sentence(nodes, chosen, parts, self._failed[chosen]):
                 terminalreporter.write_line(line)
+        for chosen, slices in sorted(self._hunted.items()):
+            terminalreporter.write_line(hunt.sentence(chosen, slices))
         titles = {issue.id: issue for issue in known.shipped()}
         seen = sorted({name for row in rows if row["status"] == "known" for name in row["issue"].split(", ")})
         for name in seen:

@@ -9,30 +9,24 @@ Pure: no process, no clock, no Go.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from golib.case import calltree
 from golib.case.calltree import GC, Block, C, Case, Delay, Gate, Go, Grow, Node, Thread, Together, Traceback
 from golib.case.grammar import Choose
 
-ACTS: tuple[Callable[[], Node], ...] = (
-    *(Go, Go, Go),
-    lambda: Go(GC()),
-    lambda: Go(Block()),
-    lambda: Go(Traceback()),
-    lambda: Go(C(Go())),
-    lambda: Go(Grow(stack=64 * calltree.KIB)),
-    lambda: Go(calltree.Yield()),
-    lambda: Go(calltree.LockThread()),
-    lambda: calltree.Stack(Go()),
+ACTS: tuple[Node, ...] = (
+    *(Go(), Go(), Go()),
+    Go(GC()),
+    Go(Block()),
+    Go(Traceback()),
+    Go(C(Go())),
+    Go(Grow(stack=64 * calltree.KIB)),
+    Go(calltree.Yield()),
+    Go(calltree.LockThread()),
 )
 """What a thread does once."""
-STOPS: tuple[Callable[[], Node], ...] = (
-    lambda: Go(GC()),
-    lambda: Go(Traceback()),
-    lambda: Go(Traceback(), Traceback(), Traceback()),
-)
+STOPS: tuple[Node, ...] = (Go(GC()), Go(Traceback()), Go(Traceback(), Traceback(), Traceback()))
 """What stops the world."""
 
 
@@ -57,9 +51,7 @@ def case(choose: Choose) -> Case:
 
 def _load(choose: Choose) -> tuple[list[Thread], int]:
     """Threads that do the same over and over."""
-    threads = [
-        Thread(C(choose(ACTS)(), times=choose((20, 50, 200, 300)))) for _ in range(choose((2, 3, 4, 5)))
-    ]
+    threads = [Thread(C(choose(ACTS), times=choose((20, 50, 200, 300)))) for _ in range(choose((2, 3, 4, 5)))]
     return threads, choose((1, 5, 30))
 
 
@@ -70,6 +62,5 @@ def _meeting(choose: Choose) -> tuple[list[Thread], int]:
         Thread(*([Go()] if choose((True, True, False)) else []), Gate("a"), delay, *choose(((), (Go(),))))
         for _ in range(choose((1, 1, 2)))
     ]
-    threads = [Thread(Gate("a"), choose(STOPS)()), *others]
-    # A thread that never calls Go is none of Go's.
+    threads = [Thread(Gate("a"), choose(STOPS)), *others]
     return threads, choose((200, 600))

@@ -34,7 +34,7 @@ FLOORS = (
     # The door, and who goes through it.
     ("door",),
     ("fuzz", "reduce", "reproduce", "footprint"),
-    ("exhaustive",),
+    ("exhaustive", "hunt"),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
     ("options", "packages"),
@@ -55,6 +55,7 @@ PURE = (
     "case.grammar",
     "case.legality",
     "case.prototype",
+    "case.schedules",
     "case.script",
     "judge.model",
 )
