@@ -13,14 +13,16 @@ from typing import Any
 
 from golib import fuzz
 from golib.case import legality, schedules
-from golib.case.calltree import Case
+from golib.case.calltree import Case, Together
 from golib.door import Subject, flavour
 from golib.judge.outcome import Kind
 
 SLICE = 60.0
 """Seconds of one test: a longer hunt has more of them."""
 PATIENCE = 2.5
-"""Seconds after which a case hangs: each takes some tenths of one."""
+"""Seconds after which a case hangs: each takes a tenth of one, and some more on a busy machine."""
+PATIENCE_IDLE = 6.0
+"""The same where its threads are idle ones: they come to little while others are busy."""
 
 
 @dataclass
@@ -51,16 +53,18 @@ def hunt(
     seconds: float,
     timeout: float,
 ) -> None:
-    """For so many seconds, in which cases run: looking into what is new does not count."""
+    """For so many seconds, in which cases run, or until something is new: looking into that takes its own
+    time."""
     for case in drawn(seed):
-        if made.busy >= seconds:
+        if made.busy >= seconds or made.search.findings:
             return
+        idle = any(isinstance(one.node, Together) and one.node.policy for one in case.walk())
         begun = time.monotonic()
-        outcome = subject(flavour(case)).run(case, min(PATIENCE, timeout))
-        made.busy += time.monotonic() - begun
+        outcome = subject(flavour(case)).run(case, min(PATIENCE_IDLE if idle else PATIENCE, timeout))
         if outcome.kind is Kind.HANG and not fuzzer.explains(outcome):
-            # Idle threads come to nothing where others are busy: that is no hang.
-            outcome = subject(flavour(case)).run(case, timeout)
+            # Other processes may have had the processors.
+            outcome = subject(flavour(case)).run(case, min(fuzz.DEADLINE, timeout))
+        made.busy += time.monotonic() - begun
         fuzzer.look_at(outcome, made.search)
 
 

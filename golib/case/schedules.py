@@ -15,19 +15,28 @@ from golib.case import calltree
 from golib.case.calltree import GC, Block, C, Case, Delay, Gate, Go, Grow, Node, Thread, Together, Traceback
 from golib.case.grammar import Choose
 
-ACTS: tuple[Node, ...] = (
-    *(Go(), Go(), Go()),
-    Go(GC()),
-    Go(Block()),
-    Go(Traceback()),
-    Go(C(Go())),
-    Go(Grow(stack=64 * calltree.KIB)),
-    Go(calltree.Yield()),
-    Go(calltree.LockThread()),
+ACTS: tuple[tuple[Node, int], ...] = (
+    *((Go(), 5),) * 3,
+    (Go(GC()), 250),
+    (Go(Block()), 20),
+    (Go(Traceback()), 60),
+    (Go(C(Go())), 10),
+    (Go(Grow(stack=64 * calltree.KIB)), 30),
+    (Go(calltree.Yield()), 10),
+    (Go(calltree.LockThread()), 15),
 )
-"""What a thread does once."""
-STOPS: tuple[Node, ...] = (Go(GC()), Go(Traceback()), Go(Traceback(), Traceback(), Traceback()))
+"""What a thread does once, and how many microseconds that takes, roughly: what shows in some runs only wants
+many short ones."""
+STOPS: tuple[tuple[Node, int], ...] = (
+    (Go(GC()), 250),
+    (Go(Traceback()), 60),
+    (Go(Traceback(), Traceback(), Traceback()), 180),
+)
 """What stops the world."""
+START = 80
+"""Microseconds for the threads of one Together to start and to be joined."""
+BUDGET = 100_000
+"""Microseconds of a case."""
 
 
 def case(choose: Choose) -> Case:
@@ -50,17 +59,23 @@ def case(choose: Choose) -> Case:
 
 
 def _load(choose: Choose) -> tuple[list[Thread], int]:
-    """Threads that do the same over and over."""
-    threads = [Thread(C(choose(ACTS), times=choose((20, 50, 200, 300)))) for _ in range(choose((2, 3, 4, 5)))]
-    return threads, choose((1, 5, 30))
+    """Threads that do the same over and over, and how often."""
+    threads, cost = [], START
+    for _ in range(choose((2, 3, 4, 5))):
+        act, microseconds = choose(ACTS)
+        times = min(choose((20, 50, 200, 300)), BUDGET // 5 // microseconds)
+        threads.append(Thread(C(act, times=times)))
+        cost += times * microseconds
+    return threads, min(choose((1, 5, 30)), max(1, BUDGET // cost))
 
 
 def _meeting(choose: Choose) -> tuple[list[Thread], int]:
     """One stops the world when others are about to call Go or to end."""
+    stop, cost = choose(STOPS)
     delay = Delay(ns=choose((5_000, 20_000, 100_000)), steps=choose((50, 100)))
     others = [
         Thread(*([Go()] if choose((True, True, False)) else []), Gate("a"), delay, *choose(((), (Go(),))))
         for _ in range(choose((1, 1, 2)))
     ]
-    threads = [Thread(Gate("a"), choose(STOPS)), *others]
-    return threads, choose((200, 600))
+    cost += START + delay.ns // 2000
+    return [Thread(Gate("a"), stop), *others], min(600, BUDGET // cost)
