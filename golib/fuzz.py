@@ -14,7 +14,7 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from typing import Any
 
 import filelock
 
-from golib import reduce
+from golib import edges, reduce
 from golib.case import calltree, grammar, legality
 from golib.case.calltree import Case
 from golib.door import Subject, first_matters, flavour, setting
+from golib.edges import Edge
 from golib.judge import known
 from golib.judge.known import KnownIssue, Verdict
 from golib.judge.outcome import Outcome, Signature
@@ -34,6 +35,8 @@ from golib.show import report
 BOUNDS: tuple[calltree.Bounds, ...] = ("real", "hidden", "absent")
 ROW = 64
 """Cases in a row in one child: few enough that a prefix that matters can be reduced."""
+EDGES = 8
+"""Of so many cases, one more is drawn that is to stand at an edge."""
 SUSPECTS = 3
 """Cases of one signature that are tried alone, the smallest first."""
 DEADLINE = 8.0
@@ -89,7 +92,12 @@ def generate(count: int, seed: str) -> list[Case]:
     return list(drawn)
 
 
-def digest(drawn: Iterable[Case]) -> str:
+def generate_edges(count: int, seed: str) -> list[Edge]:
+    """As many edges as belong to so many cases."""
+    return edges.generate(count // EDGES, chooser(f"{seed} edges"))
+
+
+def digest(drawn: Iterable[object]) -> str:
     """Of the cases as they are printed: the same digest, the same cases."""
     return hashlib.sha256("\n".join(map(repr, drawn)).encode()).hexdigest()[:16]
 
@@ -233,9 +241,13 @@ class Fuzzer:
         self._timeout = min(DEADLINE, timeout)
         self._until = math.inf
 
-    def search(self, drawn: Sequence[Case]) -> Search:
-        """Runs all of them, which are legal, and looks into each fault that no known issue covers."""
+    def search(self, drawn: Sequence[Case], at_edges: Sequence[Edge] = ()) -> Search:
+        """Runs all of them, which are legal, and looks into each fault that no known issue covers.  Those at
+        edges are run alone: as they are, and fitted."""
         search = Search()
+        for edge in at_edges:
+            for outcome in self._at_the_edge(edge):
+                self.look_at(outcome, search)
         suspects: dict[Signature, list[_Sighting]] = defaultdict(list)
         for row in rows(drawn):
             pinned = not is_free(row[0])
@@ -254,6 +266,13 @@ class Fuzzer:
         for signature, found in suspects.items():
             self._look_into(signature, found, search)
         return search
+
+    def _at_the_edge(self, edge: Edge) -> Iterator[Outcome]:
+        run = self._subject(flavour(edge.case)).run
+        outcome = run(edge.case, self._timeout)
+        yield outcome
+        if fitted := edge.fitted(outcome):
+            yield run(fitted, self._timeout)
 
     def explains(self, outcome: Outcome) -> bool:
         """Whether known issues explain all of it."""

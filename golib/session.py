@@ -34,6 +34,7 @@ from golib.case import legality
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.case.places import PLACES
 from golib.door import DEADLINE, FromOutside, Subject, servers
+from golib.edges import Edge
 from golib.judge import known
 from golib.judge.known import KnownIssue, Verdict
 from golib.judge.outcome import Kind, Outcome
@@ -847,12 +848,13 @@ class Fuzz:
             f"{path} is passed over, it holds no case any more: {why}"
             for path, why in self._failures.unreadable.items()
         ]
-        drawn = fuzz.generate(options.fuzz, f"{options.seed} {self._name} {shard}")
-        search = self._search([*before, *drawn])
+        seed = f"{options.seed} {self._name} {shard}"
+        drawn, at_edges = fuzz.generate(options.fuzz, seed), fuzz.generate_edges(options.fuzz, seed)
+        search = self._search([*before, *drawn], at_edges)
         self._node.stash[FUZZED] = {
             "ran": search.ran,
             "first": search.first,
-            "digest": fuzz.digest(drawn),
+            "digest": fuzz.digest([*drawn, *at_edges]),
             "known": dict(search.known),
         }
         self._judge(search)
@@ -895,9 +897,9 @@ class Fuzz:
     def _fuzzer(self) -> fuzz.Fuzzer:
         return fuzz.Fuzzer(self._bridge.subject, self._bridge.version, self._issues, self._run.timeout)
 
-    def _search(self, cases: Sequence[Case]) -> fuzz.Search:
+    def _search(self, cases: Sequence[Case], at_edges: Sequence[Edge] = ()) -> fuzz.Search:
         with _sentences():
-            return self._fuzzer().search(cases)
+            return self._fuzzer().search(cases, at_edges)
 
     def _judge(self, search: fuzz.Search) -> None:
         run, bridge = self._run, self._bridge

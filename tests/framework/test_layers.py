@@ -33,7 +33,7 @@ FLOORS = (
     ("show",),
     # The door, and who goes through it.
     ("door",),
-    ("fuzz", "reduce", "reproduce", "footprint"),
+    ("edges", "fuzz", "reduce", "reproduce", "footprint"),
     ("exhaustive", "hunt"),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
