@@ -119,6 +119,13 @@ def show_history(arguments: Sequence[str]) -> int:
     return validate.show_history(arguments)
 
 
+def merge(arguments: Sequence[str]) -> int:
+    """``golib merge FILE…`` puts together what the shards of a run have written."""
+    from golib import shards
+
+    return shards.main(arguments)
+
+
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "suite": (suite, "judge a Go: run golib's own tests, with pytest's options and golib's (--go, …)"),
     "footprint": (show_footprint, "show what loading Go does to your process, release by release (--go, …)"),
@@ -126,6 +133,7 @@ VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "reproduce": (reproduce, "make a small C + Go program of a case, run it, and write an issue's text"),
     "audit": (audit, "say which Go built the libraries of an environment, and which known issues they have"),
     "validate": (validate, "judge Go releases: a verdict for each, kept, as JSON and as a page"),
+    "merge": (merge, "put together what pytest --golib-shard K/N --golib-json FILE has written"),
     "history": (show_history, "say since which Go release each known issue shows, and until which"),
 }
 

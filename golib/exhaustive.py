@@ -126,7 +126,7 @@ def sentence(nodes: int, toolchain: str, parts: Mapping[int, Mapping[str, Any]],
     if len(parts) < total:
         return [
             f"{len(parts)} of {total} parts of every legal case of up to {nodes} nodes ({ran:,} cases) ran on"
-            f" {toolchain}; the same command goes on from there"
+            f" {toolchain}; the others are still to be run"
         ]
     last = ["what failed above"] if failed else []
     found = [*seen, *last]

@@ -57,6 +57,8 @@ class Options:
     """Every case of up to so many nodes runs."""
     hunt: float
     """Seconds for cases about time."""
+    shard: tuple[int, int]
+    """Which part of golib's tests this run is, from 1, and of how many."""
     depths: int
     failures: Path
     replay: tuple[str, ...]
@@ -148,6 +150,11 @@ def add(parser: pytest.Parser) -> None:
         help="run cases about time for so long: threads that meet, delays that are swept (default: none)",
     )
     group.addoption(
+        "--golib-shard",
+        metavar="K/N",
+        help="run the K-th of N parts of golib's tests; golib merge puts their --golib-json files together",
+    )
+    group.addoption(
         "--golib-depths", metavar="N", help="random stack depths, added to every test that takes a depth"
     )
     group.addoption(
@@ -181,6 +188,7 @@ def read(config: pytest.Config) -> Options:
         # os.urandom: the secrets module would be loaded in every run.
         seed=os.urandom(4).hex() if seed == "random" else seed,
         exhaustive=_exhaustive(given("golib_exhaustive")),
+        shard=_shard(given("golib_shard")),
         hunt=_seconds("--golib-hunt", given("golib_hunt")) or 0.0,
         depths=_count("--golib-depths", given("golib_depths"), 0),
         failures=Path(failures).absolute()
@@ -223,6 +231,15 @@ def _exhaustive(text: str | None) -> int:
             " some 25 million cases, which --golib-fuzz draws from"
         )
     return nodes
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 1, 1
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= 10_000):
+        raise pytest.UsageError(f"--golib-shard {text}: it is K/N, the K-th of N parts, such as 1/4")
+    return int(number), int(count)
 
 
 def _flags(given: Sequence[str]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from typing import Any
 
 import pytest
 
-from golib import exhaustive, fuzz, hunt, packages, scenario
+from golib import exhaustive, fuzz, hunt, packages, scenario, shards
 from golib.case import legality
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.case.places import PLACES
@@ -352,8 +352,8 @@ class Session:
         if "_golib_shard" in metafunc.fixturenames:
             skip = pytest.mark.skip(reason="--golib-fuzz 0 turns the fuzzer off")
             off = [pytest.param(0, id="off", marks=skip)]
-            shards = [pytest.param(number, id=f"shard={number}") for number in range(SHARDS)]
-            metafunc.parametrize("_golib_shard", shards if run.options.fuzz else off, indirect=True)
+            parts = [pytest.param(number, id=f"shard={number}") for number in range(SHARDS)]
+            metafunc.parametrize("_golib_shard", parts if run.options.fuzz else off, indirect=True)
         if "_golib_block" in metafunc.fixturenames:
             nodes = run.options.exhaustive
             skip = pytest.mark.skip(reason="--golib-exhaustive 0 runs no small cases")
@@ -382,6 +382,7 @@ class Session:
         if self._is_worker and not self._config.option.collectonly:
             self._prepare_worker(items)
         if not self.run.replay:
+            self._deal_out(items)
             return
         tests: dict[tuple[Judged, str], Bridge] = {}
         for item in items:
@@ -401,6 +402,15 @@ class Session:
             for number, (_, case) in enumerate(self.run.replay)
             if all((chosen, call) in tests for call in case.calls())
         ]
+
+    def _deal_out(self, items: list[pytest.Item]) -> None:
+        """Leaves, of golib's tests, those of --golib-shard."""
+        number, count = self.run.options.shard
+        ours = [item for item in items if _judges(item)]
+        others = {item for index, item in enumerate(ours) if index % count != number - 1}
+        if others:
+            self._config.hook.pytest_deselected(items=list(others))
+            items[:] = [item for item in items if item not in others]
 
     def _prepare_worker(self, items: list[pytest.Item]) -> None:
         """Builds what the controller does not know of.  A worker cannot refuse to run, so it has nothing to
@@ -527,6 +537,12 @@ def _unseen(spot: Spot) -> tuple[pytest.MarkDecorator, ...]:
     except IllegalCase as error:
         return (pytest.mark.skip(reason=f"not as shipped: {str(error).partition(': ')[2]}"),)
     return ()
+
+
+def _judges(item: pytest.Item) -> bool:
+    """Whether the test is one of golib's."""
+    callspec = getattr(item, "callspec", None)
+    return bool(callspec and callspec.params.keys() & {"golib_toolchain", LIB})
 
 
 def spot_of(item: pytest.Item) -> Spot | None:
@@ -872,6 +888,7 @@ class Fuzz:
         search = fuzz.Search(ran=before["ran"], known=before["known"]) if before else self._search(cases)
         self._node.stash[EXHAUSTED] = {
             "block": number,
+            "nodes": nodes,
             "ran": search.ran,
             "known": dict(search.known),
             "of": len(plan.trees),
@@ -940,13 +957,17 @@ def _results(run: Run) -> report.Results:
     for one in toolchains:
         # The key is there for a build that is not the usual one.
         one |= {"build": " ".join(run.options.flags)} if run.options.flags else {}
-    about = {"toolchains": toolchains, "machine": _machine()}
+    options = run.options
+    drawn = {"seed": options.seed, "fuzz": options.fuzz, "exhaustive": options.exhaustive}
+    about = {"toolchains": toolchains, "machine": _machine(), "drawn": drawn | {"hunt": options.hunt}}
     try:
         return report.Results(Path(path).absolute() if path else None, about)
     except OSError as error:
         raise pytest.UsageError(f"--golib-json {path}: it can't be written: {error.strerror}") from None
 
 
+ENDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+"""Of a run that was not interrupted."""
 SILENCE = 15.0
 """Seconds after which a long run says how far it has come."""
 
@@ -961,11 +982,7 @@ class _Controller:
         self._run = run
         self._say = say
         self._results = _results(run)
-        self._searched: dict[str, dict[str, Any]] = defaultdict(dict)
         self._exhausted: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-        self._hunted: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        self._failed: dict[str, int] = defaultdict(int)
-        """Blocks of the small cases that showed something new, by toolchain."""
         self._began = self._said = time.monotonic()
         self._replayed: dict[str, list[str]] = {}
         self._unreadable: dict[str, None] = {}
@@ -982,14 +999,9 @@ class _Controller:
             issues = f" {data['issue']}" if data["issue"] else ""
             self._replayed[report.nodeid] = [f"{report.nodeid}: {status}{issues}", *data.pop("replayed")]
         self._unreadable |= dict.fromkeys(data.pop("unreadable"))
-        if data["fuzz"]:
-            self._searched[data["toolchain"]][name] = data["fuzz"]
         if part := data["exhaustive"]:
-            self._exhausted[data["toolchain"]][part.pop("block")] = part
-            self._failed[data["toolchain"]] += status == "failed"
+            self._exhausted[data["toolchain"]][part["block"]] = part
             self._tell(data["toolchain"])
-        if part := data["hunt"]:
-            self._hunted[data["toolchain"]].append(part)
         for rare in ("fuzz", "exhaustive", "hunt", "gone", "raised", "proof", "text"):
             if not data[rare]:
                 del data[rare]
@@ -1008,7 +1020,8 @@ class _Controller:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._results.finish()
         for chosen, parts in self._exhausted.items():
-            if len(parts) == exhaustive.blocks(self._run.options.exhaustive):
+            mine = self._run.options.shard != (1, 1) and session.exitstatus in ENDED
+            if mine or len(parts) == exhaustive.blocks(self._run.options.exhaustive):
                 exhaustive.Kept(_kept(self._run, chosen)).forget()
         if self._results.trouble and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
@@ -1029,19 +1042,8 @@ class _Controller:
         names |= dict.fromkeys(row["toolchain"] for row in rows)  # libraries as shipped, too
         for line in report.summary(rows, list(names)):
             terminalreporter.write_line(line)
-        for chosen, shards in sorted(self._searched.items()):
-            ran = sum(data["ran"] for data in shards.values())
-            digest = fuzz.combined(data["digest"] for _, data in sorted(shards.items()))
-            terminalreporter.write_line(
-                f"fuzz {chosen}: {ran} cases, seed {self._run.options.seed}, "
-                f"sha256 of what was drawn {digest}"
-            )
-        for chosen, parts in sorted(self._exhausted.items()):
-            nodes = self._run.options.exhaustive
-            for line in exhaustive.sentence(nodes, chosen, parts, self._failed[chosen]):
-                terminalreporter.write_line(line)
-        for chosen, slices in sorted(self._hunted.items()):
-            terminalreporter.write_line(hunt.sentence(chosen, slices))
+        for line in shards.searched(rows, self._run.options.seed):
+            terminalreporter.write_line(line)
         titles = {issue.id: issue for issue in known.shipped()}
         seen = sorted({name for row in rows if row["status"] == "known" for name in row["issue"].split(", ")})
         for name in seen:

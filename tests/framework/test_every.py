@@ -220,8 +220,8 @@ def test_the_sentence_says_no_more_than_what_has_run() -> None:
     del parts[7]
     [line] = exhaustive.sentence(3, "go1.27.4", parts, 0)
     assert line == (
-        "15 of 16 parts of every legal case of up to 3 nodes (15,000 cases) ran on go1.27.4; the same command"
-        " goes on from there"
+        "15 of 16 parts of every legal case of up to 3 nodes (15,000 cases) ran on go1.27.4; the others"
+        " are still to be run"
     )
     assert exhaustive.progress(3, "go1.27.4", {0: {**part, "of": 16_000}}, 10.0, 1) == (
         "go1.27.4: 1,000 of 16,000 cases of up to 3 nodes, about 2 min left"

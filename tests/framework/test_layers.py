@@ -35,6 +35,7 @@ FLOORS = (
     ("door",),
     ("edges", "fuzz", "reduce", "reproduce", "footprint"),
     ("exhaustive", "hunt"),
+    ("shards",),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
     ("options", "packages"),
