@@ -4,6 +4,7 @@ exit status."""
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -118,18 +119,26 @@ def validate(arguments: Sequence[str]) -> int:
     return validate.main(arguments, suite_folder(), version())
 
 
-def merge(arguments: Sequence[str]) -> int:
-    """``golib merge FILE…`` puts the shards of ``golib validate`` together."""
-    from golib import validate
-
-    return validate.merge(arguments)
-
-
 def show_history(arguments: Sequence[str]) -> int:
     """``golib history`` says since which release each known issue shows, and until which."""
     from golib import validate
 
     return validate.show_history(arguments)
+
+
+def merge(arguments: Sequence[str]) -> int:
+    """``golib merge FILE…`` puts together what the shards of ``golib validate``, or of a run of pytest, have
+    written; the files say which it was."""
+    from golib import shards, validate
+
+    return validate.merge(arguments) if any(map(_is_validates, arguments)) else shards.main(arguments)
+
+
+def _is_validates(name: str) -> bool:
+    try:
+        return "releases" in json.loads(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
@@ -139,7 +148,10 @@ VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "reproduce": (reproduce, "make a small C + Go program of a case, run it, and write an issue's text"),
     "audit": (audit, "say which Go built the libraries of an environment, and which known issues they have"),
     "validate": (validate, "judge Go releases: a verdict for each, kept, as JSON and as a page"),
-    "merge": (merge, "put together what golib validate --shard K/N --json FILE has written"),
+    "merge": (
+        merge,
+        "put together what golib validate --json, or pytest --golib-json, has written in shards",
+    ),
     "history": (show_history, "say since which Go release each known issue shows, and until which"),
     "bisect": (bisect, "find the Go release, or the commit, with which a fault came or went"),
 }

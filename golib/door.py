@@ -110,25 +110,34 @@ class Subject:
         return self.library.toolchain.version
 
     def run_in_a_row(
-        self, cases: Sequence[Case], timeout: float = DEADLINE, *, load: int = 0
+        self,
+        cases: Sequence[Case],
+        timeout: float = DEADLINE,
+        *,
+        load: int = 0,
+        pinned: bool = False,
+        legal: bool = False,
     ) -> list[Outcome]:
         """Runs cases of one world one after the other, in as few children as they leave alive: a death
         costs only the case that died.  For searching: the verdict that counts is ``run``'s.
 
         The cases share the main thread, which keeps what its first callback found out.  A case that is
         about this callback (``first_matters``) belongs first in its row: further back it tests less.
-        ``timeout`` and ``load`` are as for ``run``, the timeout for each case.
+        ``timeout`` and ``load`` are as for ``run``, the timeout for each case.  ``pinned``: the child keeps
+        to one processor, where threads do not get into each other's way; Go has one P then.  ``legal``:
+        whoever drew the cases has asked ``legality.check``.
 
         Raises as ``run`` does, and ValueError when the cases are not of one world.
         """
         outcomes: list[Outcome] = []
+        first = setting(cases[0]) if cases else ()
         for case in cases:
-            self._check(case)
-            if setting(case) != setting(cases[0]):
+            self._check(case, legal)
+            if setting(case) != first:
                 raise ValueError(f"{case!r} is not of the world of {cases[0]!r}")
         while len(outcomes) < len(cases):
             rest = tuple(cases[len(outcomes) :])
-            ended = self._children(rest, timeout, "", load)
+            ended = self._children(rest, timeout, "", load, pinned)
             outcomes += outcome.judge_row(rest, ended, self._stack_guard)
         return outcomes
 
@@ -136,8 +145,9 @@ class Subject:
         """Of the fork server that the case needs with this library."""
         return World.of(case, sanitizers.variables(self.library))
 
-    def _check(self, case: Case) -> None:
-        legality.check(case)
+    def _check(self, case: Case, legal: bool = False) -> None:
+        if not legal:
+            legality.check(case)
         self._check_release(case)
         self._check_calls(case)
         if flavour(case) != self.library.flavour:
@@ -188,8 +198,10 @@ class Subject:
                     " collected; correct it, or give the test's file on the command line"
                 )
 
-    def _children(self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int) -> trace.Ended:
-        request = self._request(cases, timeout, trace_file, load)
+    def _children(
+        self, cases: tuple[Case, ...], timeout: float, trace_file: str, load: int, pinned: bool = False
+    ) -> trace.Ended:
+        request = dataclasses.replace(self._request(cases, timeout, trace_file, load), pinned=pinned)
         calls = cases[0].calls()
         if calls:
             test = self._tests.get(calls[0], "")
@@ -243,7 +255,7 @@ class FromOutside(Subject):
     def world(self, case: Case) -> World:
         return World.of(case, variables())
 
-    def _check(self, case: Case) -> None:
+    def _check(self, case: Case, legal: bool = False) -> None:
         legality.check_from_outside(case)
         self._check_calls(case)
 

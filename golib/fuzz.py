@@ -14,7 +14,7 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from typing import Any
 
 import filelock
 
-from golib import reduce
+from golib import edges, reduce
 from golib.case import calltree, grammar, legality, phrases
 from golib.case.calltree import Case
 from golib.door import Subject, first_matters, flavour, setting
+from golib.edges import Edge
 from golib.judge import known
 from golib.judge.known import KnownIssue, Verdict
 from golib.judge.outcome import Outcome, Signature
@@ -35,6 +36,8 @@ from golib.toolchains.toolchain import version_key
 BOUNDS: tuple[calltree.Bounds, ...] = ("real", "hidden", "absent")
 ROW = 64
 """Cases in a row in one child: few enough that a prefix that matters can be reduced."""
+EDGES = 8
+"""Of so many cases, one more is drawn that is to stand at an edge."""
 SUSPECTS = 3
 """Cases of one signature that are tried alone, the smallest first."""
 DEADLINE = 8.0
@@ -66,18 +69,20 @@ RARE_LOOKED_INTO = 2
 """Cases of such a row that are run again."""
 
 
-def generate(count: int, seed: str, release: str = "") -> list[Case]:
-    """``count`` legal cases that depend on the seed alone, no two of them equal; without those that need a
-    newer Go than that release.
+def chooser(seed: str) -> grammar.Choose:
+    """Chooses as the seed says.
 
     Of the generator only ``random()`` is used, and a number seeds it: Python promises the same numbers in
     every version for no more than that (documentation of random, "Notes on Reproducibility").
     """
     numbers = random.Random(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
+    return lambda values: values[int(numbers.random() * len(values))]
 
-    def choose(values: Sequence[Any]) -> Any:
-        return values[int(numbers.random() * len(values))]
 
+def generate(count: int, seed: str, release: str = "") -> list[Case]:
+    """``count`` legal cases that depend on the seed alone, no two of them equal; without those that need a
+    newer Go than that release."""
+    choose = chooser(seed)
     drawn: dict[Case, None] = {}
     while len(drawn) < count:
         case = grammar.case(choose, BOUNDS)
@@ -91,7 +96,12 @@ def generate(count: int, seed: str, release: str = "") -> list[Case]:
     return list(drawn)
 
 
-def digest(drawn: Iterable[Case]) -> str:
+def generate_edges(count: int, seed: str) -> list[Edge]:
+    """As many edges as belong to so many cases."""
+    return edges.generate(count // EDGES, chooser(f"{seed} edges"))
+
+
+def digest(drawn: Iterable[object]) -> str:
     """Of the cases as they are printed: the same digest, the same cases."""
     return hashlib.sha256("\n".join(map(repr, drawn)).encode()).hexdigest()[:16]
 
@@ -235,12 +245,19 @@ class Fuzzer:
         self._timeout = min(DEADLINE, timeout)
         self._until = math.inf
 
-    def search(self, drawn: Sequence[Case]) -> Search:
-        """Runs all of them, and looks into each fault that no known issue covers."""
+    def search(self, drawn: Sequence[Case], at_edges: Sequence[Edge] = ()) -> Search:
+        """Runs all of them, which are legal, and looks into each fault that no known issue covers.  Those at
+        edges are run alone: as they are, and fitted."""
         search = Search()
+        for edge in at_edges:
+            for outcome in self._at_the_edge(edge):
+                self.look_at(outcome, search)
         suspects: dict[Signature, list[_Sighting]] = defaultdict(list)
         for row in rows(drawn):
-            outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout)
+            pinned = not is_free(row[0])
+            outcomes = self._subject(flavour(row[0])).run_in_a_row(
+                row, self._timeout, pinned=pinned, legal=True
+            )
             verdicts = [known.verdict(outcome, self._version, self._issues) for outcome in outcomes]
             for number, verdict in enumerate(verdicts):
                 search.ran += 1
@@ -253,6 +270,29 @@ class Fuzzer:
         for signature, found in suspects.items():
             self._look_into(signature, found, search)
         return search
+
+    def _at_the_edge(self, edge: Edge) -> Iterator[Outcome]:
+        run = self._subject(flavour(edge.case)).run
+        outcome = run(edge.case, self._timeout)
+        yield outcome
+        if fitted := edge.fitted(outcome):
+            yield run(fitted, self._timeout)
+
+    def explains(self, outcome: Outcome) -> bool:
+        """Whether known issues explain all of it."""
+        return known.verdict(outcome, self._version, self._issues).status == "known"
+
+    def look_at(self, outcome: Outcome, search: Search) -> None:
+        """Counts what a case came to alone, and looks into it where no known issue covers it."""
+        search.ran += 1
+        verdict = known.verdict(outcome, self._version, self._issues)
+        for issue in verdict.issues:
+            search.known[issue] += 1
+        if verdict.status == "failed":
+            search.first = search.first or search.ran
+            if all(finding.signature != verdict.signature for finding in search.findings):
+                sighting = _Sighting(outcome.case, (outcome.case,), outcome)
+                self._look_into(verdict.signature, [sighting], search)
 
     def _hold_against_rates(
         self, outcomes: Sequence[Outcome], verdicts: Sequence[Verdict], search: Search
@@ -326,20 +366,24 @@ class Fuzzer:
 
     def _run_as_it_stood(self, signature: Signature, first: _Sighting, tally: _Tally) -> None:
         """What showed in a row and not by itself: the row again, and all again on a busy machine."""
+        pinned = not is_free(first.case)
         ways = (
-            ("as it stood", first.row, 0),
-            ("alone under load", (first.case,), LOAD),
-            ("as it stood under load", first.row, LOAD),
+            ("as it stood", first.row, 0, pinned),
+            ("alone under load", (first.case,), LOAD, False),
+            ("as it stood under load", first.row, LOAD, False),
         )
         until = time.monotonic() + SECONDS
         for _ in range(AGAIN):
-            for way, row, load in ways:
+            for way, row, load, alone in ways:
                 if time.monotonic() > until:
                     return
-                tally.add(way, [self._once_in_a_row(row, signature, load)])
+                tally.add(way, [self._once_in_a_row(row, signature, load, alone)])
 
-    def _once_in_a_row(self, row: Sequence[Case], signature: Signature, load: int) -> Outcome | None:
-        outcomes = self._subject(flavour(row[0])).run_in_a_row(row, self._timeout, load=load)
+    def _once_in_a_row(
+        self, row: Sequence[Case], signature: Signature, load: int, pinned: bool
+    ) -> Outcome | None:
+        subject = self._subject(flavour(row[0]))
+        outcomes = subject.run_in_a_row(row, self._timeout, load=load, pinned=pinned, legal=True)
         for number, outcome in enumerate(outcomes):
             if self._is(outcome, signature):
                 return _Sighting.of(row, outcomes, number).evidence
@@ -395,13 +439,21 @@ def attempts(rate: float) -> int:
     return 1 if rate == 1 else math.ceil(3 / max(rate, 1 / RETRIES))
 
 
+def is_free(case: Case) -> bool:
+    """Whether the case is to find more than one processor: threads of its own meet in it, or signals come.
+    Any other is run on one, which takes half the time."""
+    return bool(case.signals or case.processors or case.gomaxprocs > 1) or any(
+        isinstance(placed.node, calltree.Together) for placed in case.walk()
+    )
+
+
 def rows(drawn: Sequence[Case]) -> list[list[Case]]:
-    """The cases in rows that one child can run, each of one world; order is kept within a world.  What only
-    a child's first case can show begins a row."""
+    """The cases in rows that one child can run, each of one world and all free or none; order is kept within
+    a world.  What only a child's first case can show begins a row."""
     made: list[list[Case]] = []
     filling: dict[tuple[object, ...], list[Case]] = {}
     for case in drawn:
-        world = setting(case)
+        world = (*setting(case), is_free(case))
         row = filling.get(world)
         if row is None or len(row) >= ROW or first_matters(case):
             row = filling[world] = []

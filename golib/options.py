@@ -19,6 +19,10 @@ FUZZ = 40
 """Cases a shard in an everyday run: all shards take some five seconds on two cores."""
 SHARDS = 16
 """Parameters of a fuzz test, so that workers share the work."""
+EXHAUSTIVE = 2
+"""Nodes of the cases that run all in an everyday run."""
+MOST_EXHAUSTIVE = 4
+"""Of five nodes there are some 25 million cases."""
 
 BUILD_FLAGS = ("-race", "-asan")
 """Those of `go build` that change what is judged and that golib knows how to run."""
@@ -52,6 +56,12 @@ class Options:
     """Seconds; None where nothing was said."""
     fuzz: int
     seed: str
+    exhaustive: int
+    """Every case of up to so many nodes runs."""
+    hunt: float
+    """Seconds for cases about time."""
+    shard: tuple[int, int]
+    """Which part of golib's tests this run is, from 1, and of how many."""
     depths: int
     failures: Path
     replay: tuple[str, ...]
@@ -136,6 +146,22 @@ def add(parser: pytest.Parser) -> None:
         help="what cases and random depths are drawn from (default: 0; random: a new one, printed)",
     )
     group.addoption(
+        "--golib-exhaustive",
+        metavar="N",
+        help=f"run every legal case of up to N nodes, from 0 to {MOST_EXHAUSTIVE} (default: {EXHAUSTIVE}); an"
+        " interrupted run goes on where it was",
+    )
+    group.addoption(
+        "--golib-hunt",
+        metavar="SECONDS",
+        help="run cases about time for so long: threads that meet, delays that are swept (default: none)",
+    )
+    group.addoption(
+        "--golib-shard",
+        metavar="K/N",
+        help="run the K-th of N parts of golib's tests; golib merge puts their --golib-json files together",
+    )
+    group.addoption(
         "--golib-depths", metavar="N", help="random stack depths, added to every test that takes a depth"
     )
     group.addoption(
@@ -164,10 +190,13 @@ def read(config: pytest.Config) -> Options:
         go=tuple(given("go")),
         overlay=given("go_overlay"),
         flags=_flags(given("go_build")),
-        timeout=_seconds(given("golib_timeout")),
+        timeout=_seconds("--golib-timeout", given("golib_timeout")),
         fuzz=_count("--golib-fuzz", given("golib_fuzz"), FUZZ),
         # os.urandom: the secrets module would be loaded in every run.
         seed=os.urandom(4).hex() if seed == "random" else seed,
+        exhaustive=_exhaustive(given("golib_exhaustive")),
+        shard=_shard(given("golib_shard")),
+        hunt=_seconds("--golib-hunt", given("golib_hunt")) or 0.0,
         depths=_count("--golib-depths", given("golib_depths"), 0),
         failures=Path(failures).absolute()
         if failures
@@ -182,7 +211,7 @@ def read(config: pytest.Config) -> Options:
     )
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(option: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
@@ -190,7 +219,7 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         seconds = 0
     if not 0 < seconds < 1e6:
-        raise pytest.UsageError(f"--golib-timeout {text}: it is a number of seconds above 0")
+        raise pytest.UsageError(f"{option} {text}: it is a number of seconds above 0")
     return seconds
 
 
@@ -200,6 +229,25 @@ def _count(option: str, text: str | None, default: int) -> int:
     if not text.isdecimal() or len(text) > 9:
         raise pytest.UsageError(f"{option} {text}: it is a number from 0")
     return int(text)
+
+
+def _exhaustive(text: str | None) -> int:
+    nodes = _count("--golib-exhaustive", text, EXHAUSTIVE)
+    if nodes > MOST_EXHAUSTIVE:
+        raise pytest.UsageError(
+            f"--golib-exhaustive {nodes}: it is a number from 0 to {MOST_EXHAUSTIVE}; of five nodes there are"
+            " some 25 million cases, which --golib-fuzz draws from"
+        )
+    return nodes
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 1, 1
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= 10_000):
+        raise pytest.UsageError(f"--golib-shard {text}: it is K/N, the K-th of N parts, such as 1/4")
+    return int(number), int(count)
 
 
 def _flags(given: Sequence[str]) -> tuple[str, ...]:

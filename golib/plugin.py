@@ -163,8 +163,24 @@ def golib_check(golib_bridge: Bridge, request: pytest.FixtureRequest) -> Check:
 
 @pytest.fixture
 def _golib_fuzz(golib_bridge: Bridge, request: pytest.FixtureRequest) -> Fuzz:
-    """``_golib_fuzz(shard)`` draws cases, runs them, and reduces what fails: for golib's own suite."""
+    """``_golib_fuzz(shard)`` draws cases, runs them, and reduces what fails; ``_golib_fuzz.block(number)``
+    does so with a block of all small cases, ``_golib_fuzz.hunt(number)`` with cases about time: for golib's
+    own suite."""
     return session_of(request.config).fuzz(golib_bridge, request.node)
+
+
+@pytest.fixture
+def _golib_slice(request: pytest.FixtureRequest) -> int:
+    """The part of a hunt that a test is."""
+    part: int = request.param
+    return part
+
+
+@pytest.fixture
+def _golib_block(request: pytest.FixtureRequest) -> int:
+    """The block of the small cases that a test runs."""
+    block: int = request.param
+    return block
 
 
 @pytest.fixture

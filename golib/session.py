@@ -17,8 +17,10 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -28,11 +30,12 @@ from typing import Any
 
 import pytest
 
-from golib import fuzz, packages, scenario
+from golib import exhaustive, fuzz, hunt, packages, scenario, shards
 from golib.case import legality
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.case.places import PLACES
 from golib.door import DEADLINE, FromOutside, Subject, servers
+from golib.edges import Edge
 from golib.judge import known
 from golib.judge.known import KnownIssue, Verdict
 from golib.judge.outcome import Kind, Outcome
@@ -52,6 +55,8 @@ Judged = Toolchain | Shipped
 REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 SAID = pytest.StashKey[str]()
 FUZZED = pytest.StashKey[dict[str, Any]]()
+EXHAUSTED = pytest.StashKey[dict[str, Any]]()
+HUNTED = pytest.StashKey[dict[str, Any]]()
 SEEN = pytest.StashKey[str]()
 OUTCOMES = pytest.StashKey[list[tuple[Outcome, Verdict]]]()
 GONE = pytest.StashKey[list[str]]()
@@ -171,7 +176,7 @@ class Session:
         """Whether the header was printed."""
         self._pictured: set[tuple[object, ...]] = set()
         """Toolchain, issues and signature of what this process has made a picture of."""
-        self._controller = None if self._is_worker else _Controller(self.run)
+        self._controller = None if self._is_worker else _Controller(self.run, self._say)
         if self._controller is not None:
             config.pluginmanager.register(self._controller, "golib-controller")
 
@@ -350,8 +355,20 @@ class Session:
         if "_golib_shard" in metafunc.fixturenames:
             skip = pytest.mark.skip(reason="--golib-fuzz 0 turns the fuzzer off")
             off = [pytest.param(0, id="off", marks=skip)]
-            shards = [pytest.param(number, id=f"shard={number}") for number in range(SHARDS)]
-            metafunc.parametrize("_golib_shard", shards if run.options.fuzz else off, indirect=True)
+            parts = [pytest.param(number, id=f"shard={number}") for number in range(SHARDS)]
+            metafunc.parametrize("_golib_shard", parts if run.options.fuzz else off, indirect=True)
+        if "_golib_block" in metafunc.fixturenames:
+            nodes = run.options.exhaustive
+            skip = pytest.mark.skip(reason="--golib-exhaustive 0 runs no small cases")
+            off = [pytest.param(0, id="none", marks=skip)]
+            parts = [pytest.param(one, id=f"block={one}") for one in range(exhaustive.blocks(nodes))]
+            metafunc.parametrize("_golib_block", parts if nodes else off, indirect=True)
+        if "_golib_slice" in metafunc.fixturenames:
+            skip = pytest.mark.skip(reason="--golib-hunt SECONDS runs cases about time")
+            off = [pytest.param(0, id="none", marks=skip)]
+            number = len(hunt.slices(run.options.hunt))
+            parts = [pytest.param(one, id=f"part={one}") for one in range(number)]
+            metafunc.parametrize("_golib_slice", parts or off, indirect=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> None:
@@ -368,6 +385,7 @@ class Session:
         if self._is_worker and not self._config.option.collectonly:
             self._prepare_worker(items)
         if not self.run.replay:
+            self._deal_out(items)
             return
         tests: dict[tuple[Judged, str], Bridge] = {}
         for item in items:
@@ -387,6 +405,15 @@ class Session:
             for number, (_, case) in enumerate(self.run.replay)
             if all((chosen, call) in tests for call in case.calls())
         ]
+
+    def _deal_out(self, items: list[pytest.Item]) -> None:
+        """Leaves, of golib's tests, those of --golib-shard."""
+        number, count = self.run.options.shard
+        ours = [item for item in items if _judges(item)]
+        others = {item for index, item in enumerate(ours) if index % count != number - 1}
+        if others:
+            self._config.hook.pytest_deselected(items=list(others))
+            items[:] = [item for item in items if item not in others]
 
     def _prepare_worker(self, items: list[pytest.Item]) -> None:
         """Builds what the controller does not know of.  A worker cannot refuse to run, so it has nothing to
@@ -436,6 +463,7 @@ class Session:
     def _say(self, line: str) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if terminal is not None:
+            terminal.ensure_newline()
             terminal.write_line(line)
 
     # What a test came to.
@@ -475,6 +503,8 @@ class Session:
             data["picture"] = self._picture(name, outcome, verdict, made)
         data["issue"] = data["issue"] or item.stash.get(SEEN, None)
         data["fuzz"] = item.stash.get(FUZZED, None)
+        data["exhaustive"] = item.stash.get(EXHAUSTED, None)
+        data["hunt"] = item.stash.get(HUNTED, None)
         data["unreadable"] = item.stash.get(UNREADABLE, [])
         data["gone"] = item.stash.get(GONE, [])
         data["proof"] = item.stash.get(PROVEN, None)
@@ -527,6 +557,12 @@ def _unseen(spot: Spot) -> tuple[pytest.MarkDecorator, ...]:
     except IllegalCase as error:
         return (pytest.mark.skip(reason=f"not as shipped: {str(error).partition(': ')[2]}"),)
     return ()
+
+
+def _judges(item: pytest.Item) -> bool:
+    """Whether the test is one of golib's."""
+    callspec = getattr(item, "callspec", None)
+    return bool(callspec and callspec.params.keys() & {"golib_toolchain", LIB})
 
 
 def spot_of(item: pytest.Item) -> Spot | None:
@@ -777,6 +813,15 @@ class Check:
         return self.ran(case, min(self._bridge.timeout, fuzz.RARE_DEADLINE))
 
 
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Ends the test with a sentence where a case could not run at all."""
+    try:
+        yield
+    except _NO_OUTCOME as error:
+        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+
+
 _NO_OUTCOME = (IllegalCase, ServerError, BuildError)
 """Why a case may not have run at all: a sentence each."""
 
@@ -823,38 +868,85 @@ def _reproduce(run: Run, chosen: Judged, case: Case) -> str:
 
 
 class Fuzz:
-    """Searches one shard for the case that breaks Go."""
+    """Searches one shard, or one block of all small cases, for the case that breaks Go."""
 
     def __init__(self, bridge: Bridge, issues: Sequence[KnownIssue], node: pytest.Item) -> None:
         self._bridge, self._issues, self._node = bridge, issues, node
+        self._run = bridge.context
+        self._name = self._run.name(bridge.toolchain)
+        self._failures = fuzz.Failures(self._run.options.failures)
 
     def __call__(self, shard: int) -> None:
         """Ends the test unless every case passed: xfail where only known issues were seen."""
-        run, bridge = self._bridge.context, self._bridge
-        name = run.name(bridge.toolchain)
-        failures = fuzz.Failures(run.options.failures)
-        before = failures.cases(name)[shard::SHARDS]
+        options = self._run.options
+        before = self._failures.cases(self._name)[shard::SHARDS]
         self._node.stash[UNREADABLE] = [
             f"{path} is passed over, it holds no case any more: {why}"
-            for path, why in failures.unreadable.items()
+            for path, why in self._failures.unreadable.items()
         ]
-        drawn = fuzz.generate(run.options.fuzz, f"{run.options.seed} {name} {shard}", bridge.version)
-        fuzzer = fuzz.Fuzzer(bridge.subject, bridge.version, self._issues, run.timeout)
-        try:
-            search = fuzzer.search([*before, *drawn])
-        except _NO_OUTCOME as error:
-            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
-        data = {
+        seed = f"{options.seed} {self._name} {shard}"
+        drawn, at_edges = (
+            fuzz.generate(options.fuzz, seed, self._bridge.version),
+            fuzz.generate_edges(options.fuzz, seed),
+        )
+        search = self._search([*before, *drawn], at_edges)
+        self._node.stash[FUZZED] = {
             "ran": search.ran,
             "first": search.first,
-            "digest": fuzz.digest(drawn),
+            "digest": fuzz.digest([*drawn, *at_edges]),
             "known": dict(search.known),
         }
-        self._node.stash[FUZZED] = data
+        self._judge(search)
+
+    def block(self, number: int) -> None:
+        """The same with a block of every legal case of up to as many nodes as --golib-exhaustive says.  What
+        ran in a run that was interrupted does not run again."""
+        nodes = self._run.options.exhaustive
+        plan = exhaustive.plan(nodes)
+        cases = plan.block(number, exhaustive.blocks(nodes))
+        kept = exhaustive.Kept(_kept(self._run, self._name))
+        library = self._bridge.subject().library.path
+        fingerprint = exhaustive.fingerprint(library, cases, self._run.options.known_issues)
+        before = kept.read(number, fingerprint)
+        search = fuzz.Search(ran=before["ran"], known=before["known"]) if before else self._search(cases)
+        self._node.stash[EXHAUSTED] = {
+            "block": number,
+            "nodes": nodes,
+            "ran": search.ran,
+            "known": dict(search.known),
+            "of": len(plan.trees),
+            "left_out": dict(plan.left_out),
+            "anew": before is None,
+        }
+        if not search.findings:
+            kept.write(number, fingerprint, search)
+        self._judge(search)
+
+    def hunt(self, number: int) -> None:
+        """The same with cases about time, for as long as this part of --golib-hunt is."""
+        options, bridge = self._run.options, self._bridge
+        seconds = hunt.slices(options.hunt)[number]
+        seed = f"{options.seed} {self._name} hunt {number}"
+        made = hunt.Hunt()
+        with _sentences():
+            hunt.hunt(made, self._fuzzer(), bridge.subject, seed, seconds, self._run.timeout)
+        search = made.search
+        self._node.stash[HUNTED] = {"ran": search.ran, "seconds": made.busy, "known": dict(search.known)}
+        self._judge(search)
+
+    def _fuzzer(self) -> fuzz.Fuzzer:
+        return fuzz.Fuzzer(self._bridge.subject, self._bridge.version, self._issues, self._run.timeout)
+
+    def _search(self, cases: Sequence[Case], at_edges: Sequence[Edge] = ()) -> fuzz.Search:
+        with _sentences():
+            return self._fuzzer().search(cases, at_edges)
+
+    def _judge(self, search: fuzz.Search) -> None:
+        run, bridge = self._run, self._bridge
         if search.findings:
             parts = []
             for finding in search.findings:
-                path = failures.keep(finding, name)
+                path = self._failures.keep(finding, self._name)
                 verdict = known.verdict(finding.outcome, bridge.version, self._issues)
                 again = _again(run, bridge.toolchain, f"--golib-replay={path}")
                 rate = finding.note or (
@@ -865,7 +957,7 @@ class Fuzz:
                     + report.failure(
                         finding.outcome,
                         verdict,
-                        name,
+                        self._name,
                         again,
                         _reproduce(run, bridge.toolchain, finding.outcome.case),
                     )
@@ -877,13 +969,20 @@ class Fuzz:
             pytest.xfail(self._node.stash[SEEN])
 
 
+def _kept(run: Run, name: str) -> Path:
+    """Where it is kept which blocks of the small cases have run on that toolchain."""
+    return run.options.failures / f"exhaustive-{run.options.exhaustive}-{name}"
+
+
 def _results(run: Run) -> report.Results:
     path = run.options.json
     toolchains = [{"spec": one.spec, "version": one.version} for one in run.toolchains]
     for one in toolchains:
         # The key is there for a build that is not the usual one.
         one |= {"build": " ".join(run.options.flags)} if run.options.flags else {}
-    about = {"toolchains": toolchains, "machine": _machine()}
+    options = run.options
+    drawn = {"seed": options.seed, "fuzz": options.fuzz, "exhaustive": options.exhaustive}
+    about = {"toolchains": toolchains, "machine": _machine(), "drawn": drawn | {"hunt": options.hunt}}
     try:
         return report.Results(Path(path).absolute() if path else None, about)
     except OSError as error:
@@ -923,20 +1022,28 @@ def _version() -> str:
 
 
 _NO_PAGE = "no page: "
+ENDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+"""Of a run that was not interrupted."""
+SILENCE = 15.0
+"""Seconds after which a long run says how far it has come."""
 
 
 class _Controller:
     """Collects the results where the terminal is: in the controller, or in the only process."""
 
-    def __init__(self, run: Run) -> None:
-        """Raises pytest.UsageError when the results cannot be written."""
+    def __init__(self, run: Run, say: Callable[[str], None]) -> None:
+        """``say`` writes a line while tests run.
+
+        Raises pytest.UsageError when the results cannot be written."""
         self._run = run
+        self._say = say
         self._results = _results(run)
         self._said = ""
         """Of the page."""
         if run.options.html:
             _check_page(run.options.html)
-        self._searched: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._exhausted: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+        self._began = self._told = time.monotonic()
         self._replayed: dict[str, list[str]] = {}
         self._unreadable: dict[str, None] = {}
         self._pictured: set[tuple[str, str | None, str]] = set()
@@ -953,20 +1060,34 @@ class _Controller:
             issues = f" {data['issue']}" if data["issue"] else ""
             self._replayed[report.nodeid] = [f"{report.nodeid}: {status}{issues}", *data.pop("replayed")]
         self._unreadable |= dict.fromkeys(data.pop("unreadable"))
-        if data["fuzz"]:
-            self._searched[data["toolchain"]][name] = data["fuzz"]
         if data["picture"] and status != "failed":  # each worker has made one
             key = data["toolchain"], data["issue"], data["picture"]["signature"]
             data["picture"] = None if key in self._pictured else data["picture"]
             self._pictured.add(key)
-        for rare in ("fuzz", "gone", "raised", "proof", "text", "picture"):
+        if part := data["exhaustive"]:
+            self._exhausted[data["toolchain"]][part["block"]] = part
+            self._tell(data["toolchain"])
+        for rare in ("fuzz", "exhaustive", "hunt", "gone", "raised", "proof", "text", "picture"):
             if not data[rare]:
                 del data[rare]
         self._results.add({"test": name, "toolchain": data["toolchain"], "status": status, **data})
 
+    def _tell(self, chosen: str) -> None:
+        """Says from time to time how far the small cases have come."""
+        now, parts = time.monotonic(), self._exhausted[chosen]
+        nodes = self._run.options.exhaustive
+        if now - self._told > SILENCE and len(parts) < exhaustive.blocks(nodes):
+            self._told = now
+            anew = sum(part["anew"] for part in parts.values())
+            self._say(f"golib: {exhaustive.progress(nodes, chosen, parts, now - self._began, anew)}")
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._results.finish()
+        for chosen, parts in self._exhausted.items():
+            mine = self._run.options.shard != (1, 1) and session.exitstatus in ENDED
+            if mine or len(parts) == exhaustive.blocks(self._run.options.exhaustive):
+                exhaustive.Kept(_kept(self._run, chosen)).forget()
         self._write_page()
         if (
             self._results.trouble or self._said.startswith(_NO_PAGE)
@@ -1003,13 +1124,8 @@ class _Controller:
         width = writer.fullwidth if terminalreporter.isatty else 0
         for line in report.summary(rows, list(names), width):
             terminalreporter.write_line(line)
-        for chosen, shards in sorted(self._searched.items()):
-            ran = sum(data["ran"] for data in shards.values())
-            digest = fuzz.combined(data["digest"] for _, data in sorted(shards.items()))
-            terminalreporter.write_line(
-                f"fuzz {chosen}: {ran} cases, seed {self._run.options.seed}, "
-                f"sha256 of what was drawn {digest}"
-            )
+        for line in shards.searched(rows, self._run.options.seed):
+            terminalreporter.write_line(line)
         titles = {issue.id: issue for issue in known.shipped()}
         seen = sorted({name for row in rows if row["status"] == "known" for name in row["issue"].split(", ")})
         for name in seen:

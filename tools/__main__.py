@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 TOOLS = {
     "bench": "what a call from C into Go costs",
+    "filters": "whether what --golib-exhaustive leaves out says no more than what it runs",
     "record": "keeps the trace of a known issue's proof",
     "mutate": "whether the suite notices each line of the runtime's change being broken",
 }

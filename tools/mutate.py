@@ -491,11 +491,21 @@ def run_stage(toolchain: Toolchain, stage: Stage, overlay: Path | None) -> Failu
 
 def fuzz_alone(library: build.Library, count: int) -> Failure | None:
     """The first of so many drawn cases, of those for the library's flavour, that fails in a row and again
-    alone. Raises Stop when golib itself fails."""
+    alone; one in EDGES of them stands at an edge. Raises Stop when golib itself fails."""
     subject = golib.open(library)
     ran = 0
     drawn = _drawn(count, library.flavour, library.toolchain.version)
+    at_edges = [
+        edge for edge in fuzz.generate_edges(count, "mutants") if flavour(edge.case) == library.flavour
+    ]
     for start in range(0, len(drawn), ROW):
+        for edge in at_edges[start // fuzz.EDGES : (start + ROW) // fuzz.EDGES]:
+            probed = subject.run(edge.case, CASE_SECONDS)
+            for case in filter(None, [edge.case, edge.fitted(probed)]):
+                ran += 1
+                if failed := _again_alone(library, subject, case):
+                    verdict = known.verdict(failed, library.toolchain.version, known.shipped())
+                    return Failure("the fuzzer", str(verdict.signature), failed.headline, ran)
         for row in fuzz.rows(drawn[start : start + ROW]):
             for case, outcome in zip(row, subject.run_in_a_row(row, CASE_SECONDS), strict=True):
                 ran += 1

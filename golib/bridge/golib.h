@@ -39,16 +39,16 @@ struct node {
 	int32_t nbody, ndeferred;
 	int32_t id, kind; // kind: a number made of its name, see leaves.go
 	int32_t recover;           // Go: has a deferred function that recovers
-	int32_t argument;          // Export: p. Signal: its number. AtEnd: the round. Fault: which
-	uint64_t stack;            // C: bytes held. Thread: bytes of its stack. Grow: bytes. Setrlimit: bytes
-	uint64_t times;            // C: how often its body runs. Signal: how it comes, see calltree.WAYS
+	int32_t argument;          // Export: p. Signal: its number. AtEnd: the round. Fault: which. Thread: 1 for SCHED_IDLE
+	uint64_t stack;            // C: bytes held. Thread: bytes of its stack. Grow: bytes. Setrlimit: bytes. Delay: ns
+	uint64_t times;            // C: how often its body runs. Signal: how it comes, see calltree.WAYS. Delay: its steps
 	uint64_t region_lo, region_hi; // Stack, Suspend, Resume: its memory. Thread on caller's memory: its memory
 	void (*export)(int32_t);   // Export: the function
 	void (*start)(void *);     // Thread: starts it, returns at once
 	void (*join)(void *);      // Thread: returns when it has ended
 	struct golib_thread *thread; // whoever runs this node now
 	struct golib_gate *gate;   // Thread in a Together: waits here for the others
-	uint64_t handle;           // Thread: its pthread_t
+	uint64_t handle;           // Thread: its pthread_t. Gate: its meeting. Delay: how often it ran
 	char *m;                   // Thread: the M it had when it left
 	uint64_t end_sigmask;      // Thread: its own state after all destructors but ours
 	uint64_t end_alt_sp, end_alt_size, end_alt_flags;

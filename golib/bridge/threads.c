@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct golib_gate {
@@ -52,6 +53,17 @@ void golib_gate_free(struct golib_gate *gate)
 	free(gate);
 }
 
+// golib_idle lets the kernel run this thread only where no other wants to
+// run: it is taken off its processor in the midst of things. What it starts
+// is as usual, or the threads that Go makes meanwhile would be idle for ever.
+static void golib_idle(void)
+{
+	struct sched_param none = {0};
+
+	if (sched_setscheduler(0, SCHED_IDLE | SCHED_RESET_ON_FORK, &none) != 0)
+		golib_fault("a thread could not be given the policy SCHED_IDLE");
+}
+
 // golib_begin_thread is the first thing a thread of the tree does. It returns
 // what golib_gate_wait does.
 uint64_t golib_begin_thread(struct node *n)
@@ -60,6 +72,8 @@ uint64_t golib_begin_thread(struct node *n)
 	n->thread->ours = 1;
 	n->thread->mute = n->mute;
 	golib_may_be_signalled(n->thread);
+	if (n->argument)
+		golib_idle();
 	return golib_gate_wait(n->gate);
 }
 
@@ -199,6 +213,52 @@ void golib_frame_together(void *arg)
 		golib_join(n->body[i].arg);
 	golib_gate_free(gate);
 	golib_record(n, GOLIB_AFTER);
+}
+
+// A meeting of threads, as often as they come to it.
+struct golib_meeting {
+	_Atomic uint32_t come, round;
+	uint32_t threads, pad;
+};
+
+// It yields and does not sleep, so that all go on within a few hundred
+// nanoseconds; and does not spin, or with one processor nobody else would come.
+void golib_leaf_gate(void *arg)
+{
+	struct node *n = arg;
+	struct golib_meeting *meeting = (struct golib_meeting *)n->handle;
+	uint32_t round = atomic_load(&meeting->round);
+
+	golib_record(n, GOLIB_BEFORE);
+	if (atomic_fetch_add(&meeting->come, 1) + 1 == meeting->threads) {
+		atomic_store(&meeting->come, 0);
+		atomic_fetch_add(&meeting->round, 1);
+	}
+	while (atomic_load(&meeting->round) == round)
+		sched_yield();
+	golib_record_did(n, GOLIB_AFTER, meeting->threads);
+}
+
+static uint64_t nanoseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+// In so many steps, which follow one another as it is run again and again.
+void golib_leaf_delay(void *arg)
+{
+	struct node *n = arg;
+	uint64_t begun, took, wanted;
+
+	golib_record(n, GOLIB_BEFORE);
+	begun = nanoseconds();
+	wanted = n->stack * (n->handle++ % n->times + 1) / n->times;
+	while ((took = nanoseconds() - begun) < wanted)
+		;
+	golib_record_did(n, GOLIB_AFTER, took);
 }
 
 void golib_leaf_schedyield(void *arg)

@@ -19,6 +19,7 @@ import ast
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 __all__ = [
@@ -28,9 +29,11 @@ __all__ = [
     "Block",
     "C",
     "Case",
+    "Delay",
     "Do",
     "Export",
     "Fault",
+    "Gate",
     "Give",
     "Go",
     "Goexit",
@@ -295,9 +298,17 @@ class Thread(Frame):
 
 @dataclass(frozen=True, init=False, repr=False)
 class Together(Frame):
-    """Threads that run at once and are joined at the end."""
+    """Threads that run at once and are joined at the end.
+
+    ``policy``: ``idle`` for SCHED_IDLE (sched(7)): each of them runs only where no other thread wants to, and
+    is taken off its processor in the midst of things."""
 
     symbol = "golib_frame_together"
+
+    policy: str = ""
+
+    def __init__(self, *body: Node, policy: str = "") -> None:
+        self._set(body=body, policy=policy)
 
 
 EXPORTS = ("GoF", "callGoWithVariousStackAndGoFrame", "GoEmpty")
@@ -638,6 +649,35 @@ class SchedYield(CLeaf):
 
 
 @dataclass(frozen=True, repr=False, init=False)
+class Gate(CLeaf):
+    """Waits, giving the processor away, until each thread of its Together in which a gate of that name stands
+    has come to it; as often as they come."""
+
+    weight = 0  # it is legal in several threads at once only
+    seen = (Seen("did", 2),)
+
+    name: str = "gate"
+
+    def __init__(self, name: str = "gate") -> None:
+        self._set(body=(), name=name)
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Delay(CLeaf):
+    """C computes for ``ns`` nanoseconds.  With ``steps`` the delay is swept: it takes one step's share the
+    first time, two the second, and after the last it begins anew."""
+
+    weight = 0  # it changes when things happen, and is for those who look at that
+    seen = (Seen("did"),)
+
+    ns: int = number(1000, 1, 1_000_000_000)
+    steps: int = number(1, 1, 1_000_000)
+
+    def __init__(self, *, ns: int = 1000, steps: int = 1) -> None:
+        self._set(body=(), ns=ns, steps=steps)
+
+
+@dataclass(frozen=True, repr=False, init=False)
 class Setrlimit(CLeaf):
     """C sets the soft RLIMIT_STACK to ``stack`` bytes."""
 
@@ -748,6 +788,7 @@ class Case:
     whatever the user's shell has.
     godebug: the value of GODEBUG when the process starts.
     gomaxprocs: how many P's the runtime has (GOMAXPROCS); 0 for as many as there are processors.
+    processors: on how many processors the process runs; 0 for as many as there are.
     on: what the process has turned on before the first call: see ``SWITCHES``.
     signals: one of ``SIGNALS``, which another thread sends to every thread of the tree all the time.
     handlers: one of ``HANDLERS``: how the host has installed what a ``Signal`` with a body runs.
@@ -783,6 +824,11 @@ class Case:
         lambda value: type(value) is int and 0 <= value <= 1024,
         drawn=(0, 0, 1, 3),
         env="GOMAXPROCS",
+    )
+    processors: int = keyword(
+        0,
+        "it is a number from 1 to 1024, or 0 for as many as there are",
+        lambda value: type(value) is int and 0 <= value <= 1024,
     )
     on: tuple[str, ...] = keyword(
         (),
@@ -820,6 +866,7 @@ class Case:
         stack_limit: int | str | None = None,
         godebug: str = "",
         gomaxprocs: int = 0,
+        processors: int = 0,
         on: tuple[str, ...] = (),
         signals: str = "",
         handlers: str = "",
@@ -832,6 +879,7 @@ class Case:
             ("stack_limit", stack_limit),
             ("godebug", godebug),
             ("gomaxprocs", gomaxprocs),
+            ("processors", processors),
             ("on", tuple(on)),
             ("signals", signals),
             ("handlers", handlers),
@@ -862,21 +910,29 @@ class Case:
 
     def walk(self) -> Iterator[Placed]:
         """Every node with its number and place, parents first: the order of numbers."""
-        counter = 0
+        return iter(self._placed)
 
-        def visit(node: Node, parent: int | None, path: str, depth: int) -> Iterator[Placed]:
-            nonlocal counter
-            number, counter = counter, counter + 1
-            yield Placed(node, number, parent, path, depth)
+    @cached_property
+    def _placed(self) -> tuple[Placed, ...]:
+        placed: list[Placed] = []
+
+        def visit(node: Node, parent: int | None, path: str, depth: int) -> None:
+            number = len(placed)
+            placed.append(Placed(node, number, parent, path, depth))
             for index, child in enumerate(node.children()):
-                yield from visit(child, number, f"{path}.{index}", depth + 1)
+                visit(child, number, f"{path}.{index}", depth + 1)
 
         for index, tree in enumerate(self.trees):
-            yield from visit(tree, None, str(index), 1)
+            visit(tree, None, str(index), 1)
+        return tuple(placed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs, which finds out the rest by itself."""
+        return {name: value for name, value in vars(self).items() if name != "_placed"}
 
     def size(self) -> int:
         """How many nodes."""
-        return sum(1 for _ in self.walk())
+        return len(self._placed)
 
     def handled(self) -> tuple[str, ...]:
         """The signals for which the host has handlers, each once."""

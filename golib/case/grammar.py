@@ -254,7 +254,7 @@ def case(choose: Choose, bounds: Sequence[calltree.Bounds], worlds: bool = True)
             if values := field.metadata.get("drawn"):
                 world[field.name] = choose(values)
         blocked = world["blocked"]
-        world["signals"] = choose(("", "", *_deliverable(on, blocked)))
+        world["signals"] = choose(("", "", *deliverable(on, blocked)))
     handled: tuple[str, ...] = ()
     if worlds and choose((False, False, False, False, True)):
         world["handlers"] = choose(calltree.HANDLERS)
@@ -265,12 +265,13 @@ def case(choose: Choose, bounds: Sequence[calltree.Bounds], worlds: bool = True)
             without |= set(calltree.SYNCHRONOUS)
         handled = tuple(name for name in calltree.HANDLED if name not in without)
     onstack = world.get("handlers") != "nostack"
-    place = Place("c", signals=_deliverable(on, blocked), handled=handled, onstack=onstack)
+    place = Place("c", signals=deliverable(on, blocked), handled=handled, onstack=onstack)
     made = Case(*_Grower(choose).slot(Slot(place, TREES)), **world)
     return phrases.into(made, choose, MAX_NODES) if worlds and choose((False, True)) else made
 
 
-def _deliverable(on: tuple[str, ...], blocked: str) -> tuple[str, ...]:
+def deliverable(on: tuple[str, ...], blocked: str) -> tuple[str, ...]:
+    """The signals that a leaf may send in such a world."""
     possible = (name for name in calltree.SIGNALS if name != blocked)
     return tuple(name for name in possible if calltree.NEEDS.get(name, "") in ("", *on))
 

@@ -39,6 +39,7 @@ from golib.case.calltree import (
     Export,
     Fault,
     Frame,
+    Gate,
     Give,
     Go,
     Goexit,
@@ -48,6 +49,8 @@ from golib.case.calltree import (
     Next,
     Node,
     Notify,
+    Panic,
+    Placed,
     Pull,
     Python,
     Reset,
@@ -107,6 +110,10 @@ def _smallest_python_stack() -> int:
 
 SMALLEST_PYTHON_STACK = _smallest_python_stack()
 """Bytes; read once, when this module is loaded (32 KiB up to Python 3.13, 52 KiB since)."""
+
+
+POLICIES = ("", "idle")
+"""How the kernel schedules the threads of a Together: as it always does, or SCHED_IDLE."""
 
 
 class Basis(Enum):
@@ -248,6 +255,8 @@ def check(case: Case) -> frozenset[Basis]:
     if crossings:
         _check_crossing(case)
         basis.add(Basis.SILENT)
+    if any(isinstance(placed.node, Gate) for placed in case.walk()):
+        _check_gates(case)
     if case.bounds != "real":
         basis.add(Basis.SEED)
     limit = DEFAULT_STACK if case.stack_limit is None else case.stack_limit
@@ -364,6 +373,10 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
         case Thread():
             below = _thread(node, place, illegal)
         case Together():
+            if node.policy not in POLICIES:
+                raise illegal(f"policy is one of {', '.join(map(repr, POLICIES))}")
+            if node.policy and any(isinstance(one, Thread) and one.kind == "go" for one in node.body):
+                raise illegal("a policy is for threads that C or Python makes; one of them is Go's")
             for index, child in enumerate(node.body):
                 if not isinstance(child, Thread):
                     raise illegal(f"only threads run together, {child.label} is none")
@@ -500,6 +513,9 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
         case Resume():
             if node.region not in REGIONS:
                 raise illegal(f"region is one of {', '.join(map(str, REGIONS))}")
+        case Gate():
+            if not node.name:
+                raise illegal("it needs a name, by which those that meet there know each other")
         case Setrlimit():
             basis.add(Basis.SILENT)
             place.main.limit = node.stack
@@ -654,6 +670,42 @@ def _check_relay(node: Any, place: _Place, illegal: Any) -> None:
     if kind == "Stop" and now not in ("Notify", "Signal", "Take"):
         raise illegal("there was no Notify")
     place.relayed[node.name] = "host" if kind in ("Stop", "Reset") else kind
+
+
+def _check_gates(case: Case) -> None:
+    """Gates of one name stand in threads of one Together, one in each, and are come to equally often: else
+    somebody would wait for ever."""
+    placed = list(case.walk())
+    met: dict[str, list[tuple[Placed, int | None, int, int]]] = {}
+    for one in placed:
+        if not isinstance(one.node, Gate):
+            continue
+        thread, times, above = one.number, 1, one.parent
+        while above is not None and not isinstance(placed[above].node, Together):
+            node = placed[above].node
+            if isinstance(node, C):
+                times *= node.times
+            thread, above = above, placed[above].parent
+        met.setdefault(one.node.name, []).append((one, above, thread, times))
+        for tree in () if above is None else (placed[above].node,):
+            if any(isinstance(other.node, Panic | Goexit) for other in Case(tree).walk()):
+                raise _illegal_gate(one, "where a thread panics or exits, another could wait for ever")
+    for gates in met.values():
+        for index, (one, above, thread, times) in enumerate(gates):
+            if above is None:
+                raise _illegal_gate(one, "it stands in a thread of a Together, which meets others there")
+            if len(gates) < 2:
+                raise _illegal_gate(one, "nobody else comes to it; put one of that name in another thread")
+            if above != gates[0][1] or any(thread == other[2] for other in gates[:index]):
+                raise _illegal_gate(one, "gates of one name stand in threads of one Together, one in each")
+            if times != gates[0][3]:
+                raise _illegal_gate(
+                    one, f"this thread comes to it {times} times, another one {gates[0][3]} times"
+                )
+
+
+def _illegal_gate(placed: Placed, why: str) -> IllegalCase:
+    return IllegalCase(f"node {placed.path}, {placed.node.label}: {why}")
 
 
 def _regions(node: Node) -> frozenset[int]:

@@ -11,9 +11,15 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from hypothesis import assume
-from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
+try:
+    from hypothesis import assume
+    from hypothesis import strategies as st
+    from hypothesis.strategies import DrawFn, SearchStrategy
+except ImportError as error:
+    raise ImportError(
+        "golib.case.strategies is for Hypothesis, which is not installed; "
+        "run `pip install 'pytest-golib[hypothesis]'`"
+    ) from error
 
 from golib.case import calltree, grammar, legality
 from golib.case.calltree import Case

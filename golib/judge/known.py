@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Any
 
 from golib.case import calltree, legality
-from golib.case.calltree import NODES, Case, Export, Go, Node, Thread
+from golib.case.calltree import NODES, Case, Export, Go, Node, Setrlimit, Thread
 from golib.judge import history, ranges
 from golib.judge.crossings import as_seen
 from golib.judge.outcome import Kind, Outcome, Signature
@@ -87,6 +87,8 @@ class Cause:
     """Some signal arrives all the time."""
     blocked: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ()
+    limit: bool = False
+    """C sets the main thread's limit: a Setrlimit stands in the case."""
 
     def found_in(self, case: Case) -> tuple[int, ...] | None:
         """The numbers of the nodes by which the case contains it, or None."""
@@ -96,6 +98,7 @@ class Cause:
             and (bool(case.signals) or not self.signals)
             and (not self.blocked or case.blocked in self.blocked)
             and (not self.handlers or case.handlers in self.handlers)
+            and (not self.limit or any(isinstance(one.node, Setrlimit) for one in case.walk()))
         )
         chain = next(_chains(self, case), None) if world else None
         if chain is None or not self.beside:
@@ -383,7 +386,7 @@ def _case(text: str) -> Case:
 
 def _cause(data: dict[str, Any]) -> Cause:
     nodes = data.get("nodes", "")
-    may = {"nodes", "first", "bounds", "on", "signals", "blocked", "handlers", "beside"}
+    may = {"nodes", "first", "bounds", "on", "signals", "blocked", "handlers", "limit", "beside"}
     if unknown := set(data) - may:
         raise ValueError(f"cause: {', '.join(sorted(unknown))}: a cause has {', '.join(sorted(may))}")
     if not data:
@@ -398,6 +401,7 @@ def _cause(data: dict[str, Any]) -> Cause:
         signals=bool(data.get("signals", False)),
         blocked=tuple(data.get("blocked", ())),
         handlers=tuple(data.get("handlers", ())),
+        limit=bool(data.get("limit", False)),
     )
 
 
@@ -427,6 +431,9 @@ def without_a_part(issue: KnownIssue) -> Iterator[tuple[str, Case]]:
         changed.append(("with real bounds", proof.having(*proof.trees, bounds="real")))
     if cause.signals:
         changed.append(("without signals", proof.having(*proof.trees, signals="")))
+    if cause.limit:
+        kept = [tree for tree in proof.trees if not isinstance(tree, Setrlimit)]
+        changed.append(("without Setrlimit", proof.having(*kept)))
     if cause.handlers:
         changed.append(("with handlers from after the load", proof.having(*proof.trees, handlers="")))
     if cause.blocked:

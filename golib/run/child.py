@@ -40,6 +40,7 @@ class Request:
     calls: bool = False  # whether a scenario runs in it
     scenario: str = ""  # the test that it is, as the host of scenarios knows it
     paths: tuple[str, ...] = ()  # where the modules of other scenarios are
+    pinned: bool = False  # whether the child keeps to one processor, with all its threads
     told: int = -1  # the server says: the descriptor where the host writes what became of the scenario
 
 
@@ -118,6 +119,8 @@ def main(
         threads = any(isinstance(program, Program) and program.python_threads for program in programs)
         if threads and not request.calls:  # what its own threads raise is the scenario's affair
             _load_threading(header)
+        if processors := request.cases[0].processors or int(request.pinned):
+            process.pin(processors)
         lay(request)
         host.around(request, lambda: _run(request, programs, memory, header))
         os._exit(0)

@@ -49,6 +49,16 @@ def die_with_parent() -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+# int sched_getcpu(void)
+_sched_getcpu = ctypes.CFUNCTYPE(ctypes.c_int)(("sched_getcpu", ctypes.CDLL(None)))
+
+
+def pin(processors: int) -> None:
+    """This thread, and those that it starts, keep to so many processors, that on which it runs among them."""
+    here, may = _sched_getcpu(), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {here, *sorted(may - {here})[: processors - 1]})
+
+
 # What a hung process is doing.
 
 _PTRACE_GETREGS, _PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT = 12, 17, 0x4206, 0x4207

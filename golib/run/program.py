@@ -78,6 +78,7 @@ class Program:
         self.raised: list[BaseException] = []
         """What its scenarios raised, in that order."""
         self._keep: list[Any] = []
+        self._meetings: dict[str, ctypes.Array[ctypes.c_uint32]] = {}
         self._number = first
         self._inside = 0  # the foreign stack on which the next node stands
         self._addresses: list[tuple[ctypes.Structure, str, str]] = []
@@ -167,6 +168,13 @@ class Program:
                     struct.export = self._callback(lambda _: self._export(node, struct))
             case calltree.AltStack():
                 struct.stack = node.size
+            case calltree.Together(policy="idle"):
+                for thread in body:
+                    NodeStruct.from_address(thread.arg).argument = 1
+            case calltree.Gate():
+                struct.handle = self._meeting(node.name)
+            case calltree.Delay():
+                struct.stack, struct.times = node.ns, node.steps
             case calltree.Fault():
                 struct.argument = calltree.FAULTS.index(node.kind)
             case calltree.Signal():
@@ -175,6 +183,15 @@ class Program:
             case calltree.Thread():
                 self._fill(struct, "deferred", node.deferred)
                 self._thread(node, struct, body)
+
+    def _meeting(self, name: str) -> int:
+        """Where the gates of that name meet: struct golib_meeting of threads.c."""
+        if name not in self._meetings:
+            threads = sum(
+                isinstance(one.node, calltree.Gate) and one.node.name == name for one in self.case.walk()
+            )
+            self._meetings[name] = (ctypes.c_uint32 * 4)(0, 0, threads)
+        return ctypes.addressof(self._meetings[name])
 
     def _from_python(self, node: Node, body: Sequence[Thunk]) -> list[Callable[[], None]]:
         """How Python runs what a node has in it: an export by its name, all else through golib_call."""

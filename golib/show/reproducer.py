@@ -141,6 +141,7 @@ GO_LEAVES: dict[type[Node], Callable[[Node], str]] = {
 C_LEAVES: dict[type[Node], Callable[[Node], str]] = {
     calltree.Signal: lambda node: f"pthread_kill(pthread_self(), {getattr(node, 'name', '')});",
     calltree.SchedYield: lambda _: "sched_yield();",
+    calltree.Gate: lambda node: f"meet(&meeting_{_identifier(getattr(node, 'name', ''))});",
     calltree.Setrlimit: lambda node: f"set_limit({getattr(node, 'stack', 0)});",
 }
 """What a leaf is in C."""
@@ -291,6 +292,42 @@ static char *main_stack(void)
 	return (char *)hi;
 }
 """,
+    "meet(": """\
+// Waits, giving the processor away, until all threads of the meeting have come.
+static void meet(struct meeting *meeting)
+{
+	unsigned round = meeting->round;
+
+	if (++meeting->come == meeting->threads) {
+		meeting->come = 0;
+		meeting->round++;
+	}
+	while (meeting->round == round)
+		sched_yield();
+}
+""",
+    "delay(": """\
+// Computes for so long: a step longer each time, and then anew.
+static void delay(unsigned long ns, unsigned long steps, unsigned long *runs)
+{
+	struct timespec begun, now;
+	long wanted = ns * ((*runs)++ % steps + 1) / steps;
+
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((now.tv_sec - begun.tv_sec) * 1000000000 + now.tv_nsec - begun.tv_nsec < wanted);
+}
+""",
+    "be_idle(": """\
+// The kernel runs this thread only where no other wants to run.
+static void be_idle(void)
+{
+	struct sched_param none = {0};
+
+	sched_setscheduler(0, SCHED_IDLE | SCHED_RESET_ON_FORK, &none);
+}
+""",
     "set_limit(": """\
 static void set_limit(rlim_t bytes)
 {
@@ -308,7 +345,7 @@ _HEADERS = {
     "E_NOSYS": "errno.h",
     "RTLD_NEXT": "dlfcn.h",
     "pthread_": "pthread.h",
-    "sched_yield": "sched.h",
+    "sched_": "sched.h",
     "SIG": "signal.h",
     "puts(": "stdio.h",
     "exit(": "stdlib.h",
@@ -316,7 +353,7 @@ _HEADERS = {
     "mmap(": "sys/mman.h",
     "rlimit": "sys/resource.h",
     "SYS_": "sys/syscall.h",
-    "nanosleep": "time.h",
+    "timespec": "time.h",
     "ucontext_t": "ucontext.h",
     "getpid": "unistd.h",
 }
@@ -414,6 +451,10 @@ class _Writer:
     # A node, where it stands: the statements that run it.
 
     def in_c(self, node: Node) -> list[str]:
+        if isinstance(node, calltree.Delay):
+            name = self.name("runs_of_delay")
+            self.c.append(f"static unsigned long {name};\n")
+            return [f"delay({node.ns}, {node.steps}, &{name});"]
         if type(node) in C_LEAVES:
             return [C_LEAVES[type(node)](node)]
         return [f"{self.function(node)}();"]
@@ -471,7 +512,8 @@ class _Writer:
                 return name
             case calltree.Together():
                 name = self.name("together")
-                self.native_together(name, [one for one in node.body if isinstance(one, calltree.Thread)])
+                threads = [one for one in node.body if isinstance(one, calltree.Thread)]
+                self.native_together(name, threads, policy=node.policy)
                 self.c_function(f"void {name}(void)", [f"start_{name}();", f"join_{name}();"])
                 return name
         raise Untranslatable(f"{node.label}: a reproducer has no such frame")
@@ -487,9 +529,10 @@ class _Writer:
     def c_function(self, head: str, lines: Sequence[str]) -> None:
         self.c.append(f"{head}\n{{\n{_indented(lines)}}}\n")
 
-    def thread(self, name: str, node: calltree.Thread, gate: str) -> str:
+    def thread(self, name: str, node: calltree.Thread, gate: str, policy: str = "") -> str:
         """Writes a native thread's function, and returns the expression that starts it."""
         lines = ["be_signalled();"] if self.case.signals else []
+        lines += ["be_idle();"] if policy else []
         lines += [f"pthread_barrier_wait(&{gate});"] if gate else []
         lines += self.body_in_c(node)
         memory = "NULL"
@@ -499,7 +542,9 @@ class _Writer:
         self.c_function(f"static void *in_{name}(void *arg)", [*lines, "return arg;"])
         return f"start(in_{name}, {node.bytes}, {memory})"
 
-    def native_together(self, name: str, threads: Sequence[calltree.Thread], others: int = 0) -> None:
+    def native_together(
+        self, name: str, threads: Sequence[calltree.Thread], others: int = 0, policy: str = ""
+    ) -> None:
         """Writes what starts and joins these threads, which all wait for one another and for ``others``."""
         gate = f"gate_of_{name}"
         self.c.append(
@@ -508,7 +553,7 @@ class _Writer:
         starting = [f"pthread_barrier_init(&{gate}, NULL, {len(threads) + others});"]
         joining = []
         for index, thread in enumerate(threads):
-            start = self.thread(f"{name}_{index}", thread, gate)
+            start = self.thread(f"{name}_{index}", thread, gate, policy)
             starting.append(f"threads_of_{name}[{index}] = {start};")
             joining.append(f"pthread_join(threads_of_{name}[{index}], NULL);")
         self.c_function(f"void start_{name}(void)", starting)
@@ -582,6 +627,7 @@ class _Writer:
         if regions:
             names = ", ".join(f"*{_region(number)}" for number in regions)
             parts.append(f"#define STACK (256 << 10)\nstatic char {names};\n")
+        parts += self.meetings()
         body = self.main_body(regions)
         frames = [*self.c, f"int main(void)\n{{\n{_indented(body)}}}\n"]
         text = "\n".join(frames)
@@ -593,6 +639,16 @@ class _Writer:
         comment = "".join(f"// {line}\n" for line in about)
         included = "".join(f"#include <{header}>\n" for header in headers)
         return f'{comment}\n#define _GNU_SOURCE\n{included}\n#include "lib.h"\n\n{text}'
+
+    def meetings(self) -> list[str]:
+        names = [one.node.name for one in self.case.walk() if isinstance(one.node, calltree.Gate)]
+        if not names:
+            return []
+        each = ", ".join(
+            f"meeting_{_identifier(name)} = {{.threads = {names.count(name)}}}"
+            for name in dict.fromkeys(names)
+        )
+        return [f"static struct meeting {{ _Atomic unsigned come, round; unsigned threads; }} {each};\n"]
 
     def main_body(self, regions: Sequence[int]) -> list[str]:
         declared, lines, end = [], [], []
@@ -641,6 +697,11 @@ def _wrong(condition: str, said: str) -> list[str]:
 
 def _is_go(node: Node) -> bool:
     return isinstance(node, calltree.Thread) and node.kind == "go"
+
+
+def _identifier(name: str) -> str:
+    """A name in C for any text."""
+    return "".join(one if one.isascii() and one.isalnum() else f"_{ord(one):x}_" for one in name)
 
 
 def _region(number: int) -> str:
@@ -694,6 +755,7 @@ def _run_sh(case: Case, seconds: int) -> str:
     limit = calltree.DEFAULT_STACK if case.stack_limit is None else case.stack_limit
     kib = limit // calltree.KIB if isinstance(limit, int) else limit
     world = "".join(f"export {name}={value!r}\n" for name, value in calltree.variables(case).items() if value)
+    pinned = f"taskset -c 0-{case.processors - 1} " if case.processors else ""
     return f"""\
 #!/bin/bash
 # ./run.sh builds and runs it, ./run.sh build and ./run.sh run do one of both.
@@ -720,5 +782,5 @@ fi
 ulimit -c 0
 ulimit -S -s {kib}
 {world}# A program that hangs shows its stacks when it is sent SIGSEGV.
-exec timeout --foreground -s SEGV -k 10 "${{SECONDS_EACH:-{seconds}}}" ./reproducer
+exec {pinned}timeout --foreground -s SEGV -k 10 "${{SECONDS_EACH:-{seconds}}}" ./reproducer
 """

@@ -35,7 +35,9 @@ FLOORS = (
     ("show",),
     # The door, and who goes through it.
     ("door",),
-    ("fuzz", "reduce", "reproduce", "footprint", "measure"),
+    ("edges", "fuzz", "reduce", "reproduce", "footprint", "measure"),
+    ("exhaustive", "hunt"),
+    ("shards",),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
     ("options", "packages"),
@@ -50,7 +52,16 @@ FLOORS = (
 FORKED = ("run", "case.calltree", "case.legality", "case.script", "case.prototype", "case.__init__")
 """What a fork server loads, and a forked child after it: small, no third party, and nothing of the rest."""
 
-PURE = ("case.calltree", "case.grammar", "case.legality", "case.prototype", "case.script", "judge.model")
+PURE = (
+    "case.calltree",
+    "case.every",
+    "case.grammar",
+    "case.legality",
+    "case.prototype",
+    "case.schedules",
+    "case.script",
+    "judge.model",
+)
 """No process, no clock, no Go: the same answer for the same arguments."""
 NO_PROCESS = ("case", "files", "judge", "show", "reduce")
 """May read files and decode a wait status, but starts and watches nothing."""

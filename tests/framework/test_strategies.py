@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -155,3 +156,31 @@ def test_the_same_seed_draws_the_same_cases_in_another_process():
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_as_many_are_drawn_as_were_asked_for(count):
     assert len(fuzz.generate(count, "count")) == count
+
+
+BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "hypothesis":
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+import pytest
+status = pytest.main(["-p", "no:hypothesispytest", *sys.argv[1:]])
+# pytest's own hook stands before ours and rewrites what plugins bring.
+sys.exit(status or 90 * ("hypothesis" in sys.modules))
+"""
+
+
+def test_the_fuzzer_needs_no_hypothesis(tmp_path, go_on_path):
+    shard = f"::test_no_legal_case_breaks_it[{go_on_path.name}-shard=0]"
+    suite = Path(__file__).parent.parent / "runtime" / "test_fuzz.py"
+    options = ["-q", "-p", "no:cacheprovider", "--golib-fuzz=2", f"--golib-failures={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, f"{suite}{shard}", *options], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout or "1 xfailed" in done.stdout
+    strategies = 'import sys; sys.modules["hypothesis"] = None; import golib.case.strategies'
+    done = subprocess.run([sys.executable, "-c", strategies], capture_output=True, text=True)
+    assert "pip install 'pytest-golib[hypothesis]'" in done.stderr

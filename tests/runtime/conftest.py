@@ -56,6 +56,16 @@ def fuzz(_golib_fuzz: Fuzz) -> Fuzz:
 
 
 @pytest.fixture
+def part(_golib_slice: int) -> int:
+    return _golib_slice
+
+
+@pytest.fixture
+def block(_golib_block: int) -> int:
+    return _golib_block
+
+
+@pytest.fixture
 def shard(_golib_shard: int) -> int:
     return _golib_shard
 

@@ -1,0 +1,123 @@
+"""Callbacks at the edges of the bounds that are in force, one slot inside, on the edge, outside.
+
+How many bytes of stack lie between the frame of a case and the SP of the callback below it depends on the
+release and the C compiler.  So a case is drawn with a C frame of some size, and run; then the frame is made
+as large as its trace says, so that the callback stands where it was to stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from golib.case import calltree, legality
+from golib.case.calltree import GC, KIB, C, Case, Go, Node, Panic, Python, Setrlimit, Stack, Thread
+from golib.case.grammar import Choose
+from golib.case.script import Phase
+from golib.judge.outcome import Outcome
+
+SLOT = 16
+"""Bytes: a frame is aligned to so many."""
+WHERE = ("known lo", "known lo", "answer lo", "answer lo", "known guard0", "known hi", "answer hi")
+"""What the callback's SP is to be near: a bound that was in force before it, or one of the answer that it
+gets."""
+OFFSETS = (0, 0, 0, SLOT, -SLOT, 4096, -4096)
+"""Bytes from there; above zero is above."""
+LOW, HIGH = 256 * KIB, 8192 * KIB
+
+BEFORE: tuple[tuple[Node, ...], ...] = (
+    (),
+    (Go(),),
+    # The main thread learns its bounds under a low limit and then goes deeper than they reach; or the limit,
+    # and so the answer, is lowered when the stack is there.
+    (Setrlimit(stack=LOW), Go(), Setrlimit(stack=HIGH)),
+    (Setrlimit(stack=1024 * KIB), Go(), Setrlimit(stack=HIGH)),
+    (C(stack=600 * KIB), Setrlimit(stack=LOW)),
+    (C(stack=600 * KIB), Go(), Setrlimit(stack=LOW)),
+    (C(Go(), stack=16 * KIB),),
+    (Stack(Go(), region=-1),),
+    (Thread(Go()),),
+)
+"""What the main thread has done before."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A case whose C frame ``number`` is to be made so large that the callback in it stands ``offset`` bytes
+    from ``where``."""
+
+    case: Case
+    number: int
+    where: str
+    offset: int
+
+    def fitted(self, outcome: Outcome) -> Case | None:
+        """The case as it is to be run, by the outcome of ``case``; None where there is no such edge, or no
+        frame of that size."""
+        callback = self.number + 1
+        events = [one for one in outcome.events if one.node == callback]
+        before = next((one for one in events if one.phase is Phase.BEFORE), None)
+        entered = next((one for one in events if one.phase is Phase.ENTERED and one.in_go), None)
+        if before is None or entered is None:
+            return None
+        kind, _, bound = self.where.partition(" ")
+        edge = before.values.get(bound, 0)
+        if kind == "answer":
+            edge = entered.told[bound == "hi"]
+        if not edge:
+            return None
+        node = next(placed.node for placed in self.case.walk() if placed.number == self.number)
+        assert isinstance(node, C)
+        size = node.stack + entered.values["sched_sp"] - edge - self.offset
+        if not 0 <= size <= calltree.MOST_BYTES:
+            return None
+        made = self.case.having(*(_replaced(tree, node, size) for tree in self.case.trees))
+        try:
+            legality.check(made)
+        except calltree.IllegalCase:
+            return None
+        return made
+
+
+def _replaced(tree: Node, frame: C, size: int) -> Node:
+    if tree is frame:
+        return C(*frame.body, stack=size)
+    if not any(child is frame or child.body for child in tree.body):
+        return tree
+    values = tree.properties()
+    return type(tree)(*(_replaced(child, frame, size) for child in tree.body), **values)
+
+
+def draw(choose: Choose) -> Edge:
+    """The edge that these choices make; its case may be illegal."""
+    inner = Go(*choose(((), (GC(),), (Go(),), (Panic(),))))
+    depth = choose((200 * KIB, 64 * KIB))
+    frame = C(inner, stack=depth)
+    recovers = isinstance(inner.body[0], Panic) if inner.body else False
+    around = Go(frame, recover=True) if recovers else frame
+    tree = choose(
+        (
+            *(around, around, around),
+            Go(around, C(Go())),
+            Thread(around, kind="native", stack=1024 * KIB),
+            Thread(Go(around), kind="memory", stack=1024 * KIB),
+            Stack(around, region=1),
+            Python(around),
+        )
+    )
+    trees = (*choose(BEFORE), tree, *choose(((), (Go(),))))
+    case = Case(*trees, bounds=choose(("real", "real", "hidden", "absent")))
+    number = next(placed.number for placed in case.walk() if placed.node is frame)
+    return Edge(case, number, choose(WHERE), choose(OFFSETS))
+
+
+def generate(count: int, choose: Choose) -> list[Edge]:
+    """So many edges of legal cases, no two of them equal."""
+    drawn: dict[Edge, None] = {}
+    while len(drawn) < count:
+        edge = draw(choose)
+        try:
+            legality.check(edge.case)
+        except calltree.IllegalCase:
+            continue
+        drawn[edge] = None
+    return list(drawn)

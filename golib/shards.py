@@ -1,0 +1,115 @@
+"""A run in parts, on as many machines as there are (``--golib-shard K/N``), and what puts these together
+(``golib merge``).
+
+Tests of golib's are dealt out one by one, in the order of their collection, which is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from golib import exhaustive, fuzz, hunt
+from golib.show import report
+from golib.show.report import write_atomically
+
+FINE, FAILED, USAGE = 0, 1, 2
+"""Exit statuses: no test failed; some did; a mistake."""
+
+
+class MergeError(Exception):
+    """Files that do not belong together: one sentence."""
+
+
+def merged(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """One document of several, each with the name of its file.  Raises MergeError."""
+    first, whole = documents[0]
+    rows: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
+    for name, document in documents:
+        for key in ("schema", "toolchains", "machine", "drawn"):
+            if document.get(key) != whole.get(key):
+                raise MergeError(
+                    f"{name}: {key} is {document.get(key)!r}, and {whole.get(key)!r} in {first}; only shards"
+                    " of one run are put together"
+                )
+        for row in document["results"]:
+            test = row["test"], row["toolchain"]
+            if test in rows:
+                raise MergeError(
+                    f"{name}: {test[0]} on {test[1]} stands in {rows[test][0]} already; name each shard once"
+                )
+            rows[test] = name, row
+    results = [row for _, (_, row) in sorted(rows.items())]
+    return {**whole, "results": results}
+
+
+def searched(rows: Sequence[Mapping[str, Any]], seed: str) -> list[str]:
+    """What the search of all these tests came to: lines for people."""
+    drawn: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+    small: dict[tuple[str, int], dict[int, Mapping[str, Any]]] = defaultdict(dict)
+    failed: dict[tuple[str, int], int] = defaultdict(int)
+    slices: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if data := row.get("fuzz"):
+            drawn[row["toolchain"]][row["test"]] = data
+        if data := row.get("exhaustive"):
+            key = row["toolchain"], data["nodes"]
+            small[key][data["block"]] = data
+            failed[key] += row["status"] == "failed"
+        if data := row.get("hunt"):
+            slices[row["toolchain"]].append(data)
+    lines = []
+    for toolchain, shards in sorted(drawn.items()):
+        ran = sum(data["ran"] for data in shards.values())
+        digest = fuzz.combined(data["digest"] for _, data in sorted(shards.items()))
+        lines.append(f"fuzz {toolchain}: {ran} cases, seed {seed}, sha256 of what was drawn {digest}")
+    for (toolchain, nodes), parts in sorted(small.items()):
+        lines += exhaustive.sentence(nodes, toolchain, parts, failed[toolchain, nodes])
+    lines += [hunt.sentence(toolchain, parts) for toolchain, parts in sorted(slices.items())]
+    return lines
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``golib merge FILE…``: exit status 1 where a test failed, 2 for a mistake."""
+    parser = argparse.ArgumentParser(
+        "golib merge", description="Put together what the shards of a run wrote by --golib-json."
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("--json", metavar="FILE", help="write the whole there")
+    given = parser.parse_args(arguments)
+    try:
+        document = merged([(name, _read(Path(name))) for name in given.files])
+        if given.json:
+            write_atomically(Path(given.json).absolute(), json.dumps(document, indent=1) + "\n")
+    except MergeError as error:
+        print(f"golib merge: {error}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        print(f"golib merge: {error.filename or given.json}: {error.strerror}", file=sys.stderr)
+        return USAGE
+    rows = document["results"]
+    for line in report.summary(rows, list(dict.fromkeys(row["toolchain"] for row in rows))):
+        print(line)
+    for line in searched(rows, document.get("drawn", {}).get("seed", "")):
+        print(line)
+    for row in rows:
+        if row["status"] == "failed":
+            print(f"FAILED {row['test']} on {row['toolchain']}")
+    return FAILED if any(row["status"] == "failed" for row in rows) else FINE
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MergeError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise MergeError(f"{path} holds no JSON: {error}; it is what --golib-json wrote") from None
+    if not isinstance(data, dict) or not isinstance(data.get("results"), list):
+        raise MergeError(f"{path} holds no results of a run; it is what --golib-json wrote")
+    return data
