@@ -656,6 +656,8 @@ def _key(one: Toolchain, what: Sequence[str], code: str) -> str:
     """Of all that decides a result."""
     facts: list[object] = [SCHEMA, one.version, what, code, _machine(), platform.release(), os.cpu_count()]
     facts += [os.environ.get(name, "") for name in _BUILD_VARIABLES]
+    # Of the history, what it says of this release: the rest of it may grow.
+    facts += [issue.id for issue in known.shipped() if issue.affects(one.version)]
     if "/" in one.spec or Path(one.spec).exists() or one.spec == "go":
         # Somebody may work on it.
         facts += [str(one.goroot), _digest_of([*(one.goroot / "src").rglob("*"), one.go], contents=False)]
