@@ -727,6 +727,8 @@ def _as_release(
         "issues": {issue.id: {"effect": issue.effect, "tests": 1} for issue in shown},
         "counts": {"proofs run": len(there)},
         "tests": tests,
+        "ran": "proofs",
+        "proofs": one["cells"],
         "pictures": {name: [picture] for name, (release, picture) in pictures.items() if release == version},
     }
 

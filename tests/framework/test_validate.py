@@ -256,6 +256,7 @@ def test_the_history_is_a_page(tmp_path: Path) -> None:
     text = (tmp_path / "h.html").read_text()
     assert "golib-1 shows in 1.27.4" in text
     assert "golib-1 does not show in 1.23.4" in text
+    assert "that you asked for" not in text
     assert len(text) < 2_000_000
 
 
