@@ -89,12 +89,14 @@ def main(arguments: Sequence[str], suite: Path, version: str) -> int:
         shard = _shard(given.shard)
         _check_only(given)
         check_platform()
-        with _folder() as (folder, lock):
-            if given.prune and not given.spec:
+        if given.prune and not given.spec:
+            with _folder() as (folder, _):
                 print(_prune(folder))
-                return FINE
+            return FINE
+        # A mistake is told before another golib validate is waited for.
+        plan = _plan(given.spec, build.cache_folder() / "validate" / MODULES)
+        with _folder() as (folder, lock):
             code = _digest_of([*Path(__file__).parent.rglob("*"), *suite.rglob("*")])
-            plan = _plan(given.spec, folder / MODULES)
             toolchains = [[one.spec, one.version] for one in plan]
             whole = _digest([SCHEMA, given.what, given.only, shard[1], code, toolchains])
             run = _Run(given, suite, folder, lock, code)
