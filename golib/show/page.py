@@ -198,6 +198,10 @@ def _fewest(releases: Sequence[Mapping[str, Any]]) -> list[str]:
         they = "1 known issue that ends" if count == 1 else f"{count} known issues that end"
         return [f"{each} {they} a process (crash)."] if count else []
     best = [version for version, names in crashes.items() if len(names) == min(counts)]
+    if len(best) > MANY:
+        newest = list(crashes)[-1]
+        count = len(crashes[newest])
+        return [f"The newest, {newest}, has {count} known issues that end a process (crash)."]
     have = "has" if len(best) == 1 else "have"
     number = f"{min(counts)} of them" if min(counts) else "none"
     issues = {len(names) for version, names in crashes.items() if version not in best}
