@@ -89,12 +89,14 @@ def main(arguments: Sequence[str], suite: Path, version: str) -> int:
         shard = _shard(given.shard)
         _check_only(given)
         check_platform()
-        with _folder() as (folder, lock):
-            if given.prune and not given.spec:
+        if given.prune and not given.spec:
+            with _folder() as (folder, _):
                 print(_prune(folder))
-                return FINE
+            return FINE
+        # A mistake is told before another golib validate is waited for.
+        plan = _plan(given.spec, build.cache_folder() / "validate" / MODULES)
+        with _folder() as (folder, lock):
             code = _digest_of([*Path(__file__).parent.rglob("*"), *suite.rglob("*")])
-            plan = _plan(given.spec, folder / MODULES)
             toolchains = [[one.spec, one.version] for one in plan]
             whole = _digest([SCHEMA, given.what, given.only, shard[1], code, toolchains])
             run = _Run(given, suite, folder, lock, code)
@@ -656,6 +658,8 @@ def _key(one: Toolchain, what: Sequence[str], code: str) -> str:
     """Of all that decides a result."""
     facts: list[object] = [SCHEMA, one.version, what, code, _machine(), platform.release(), os.cpu_count()]
     facts += [os.environ.get(name, "") for name in _BUILD_VARIABLES]
+    # Of the history, what it says of this release: the rest of it may grow.
+    facts += [issue.id for issue in known.shipped() if issue.affects(one.version)]
     if "/" in one.spec or Path(one.spec).exists() or one.spec == "go":
         # Somebody may work on it.
         facts += [str(one.goroot), _digest_of([*(one.goroot / "src").rglob("*"), one.go], contents=False)]
@@ -725,6 +729,8 @@ def _as_release(
         "issues": {issue.id: {"effect": issue.effect, "tests": 1} for issue in shown},
         "counts": {"proofs run": len(there)},
         "tests": tests,
+        "ran": "proofs",
+        "proofs": one["cells"],
         "pictures": {name: [picture] for name, (release, picture) in pictures.items() if release == version},
     }
 

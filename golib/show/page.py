@@ -50,6 +50,8 @@ def render(document: Mapping[str, Any], issues: Sequence[KnownIssue], how: str =
         "pictures": {},
     }
     releases = [{**empty, **one} for one in document["releases"]]
+    for one in releases:  # where proofs alone were run, maybe not all of them
+        one["judged"] = one["proofs"] if one.get("ran") == "proofs" else {issue.id for issue in issues}
     seen = {name for one in releases for name in (*one["issues"], *one["gone"])}
     shown = sorted((one for one in issues if one.id in seen), key=lambda one: EFFECTS.index(one.effect))
     failures = [{**failure, "version": one["version"]} for one in releases for failure in one["failures"]]
@@ -71,7 +73,7 @@ def render(document: Mapping[str, Any], issues: Sequence[KnownIssue], how: str =
         style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         data=Markup(_packed(_rest(releases, failures, shown))),
-        answer=answer(releases),
+        answer=answer(releases, asked=" that you asked for" if "machine" in document else ""),
         how=how,
         releases=releases,
         many=len(releases) > MANY,
@@ -158,7 +160,7 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def answer(releases: Sequence[Mapping[str, Any]]) -> list[str]:
+def answer(releases: Sequence[Mapping[str, Any]], asked: str = " that you asked for") -> list[str]:
     """What a reader came for: a sentence for each verdict that there is, the worst first, and which releases
     have the fewest known issues that end a process."""
     sentences = {
@@ -175,9 +177,9 @@ def answer(releases: Sequence[Mapping[str, Any]]) -> list[str]:
         if not names:
             continue
         if len(names) == total > 1:
-            said.append(f"All {total} releases that you asked for {words}.")
+            said.append(f"All {total} releases{asked} {words}.")
             continue
-        of = f"Of the {total} releases that you asked for, " if not said and total > 1 else ""
+        of = f"Of the {total} releases{asked}, " if not said and total > 1 else ""
         said.append(f"{of}{_listed(names)} {words if len(names) > 1 else _singular(words)}.")
     return said + _fewest(releases)
 
@@ -196,6 +198,10 @@ def _fewest(releases: Sequence[Mapping[str, Any]]) -> list[str]:
         they = "1 known issue that ends" if count == 1 else f"{count} known issues that end"
         return [f"{each} {they} a process (crash)."] if count else []
     best = [version for version, names in crashes.items() if len(names) == min(counts)]
+    if len(best) > MANY:
+        newest = list(crashes)[-1]
+        count = len(crashes[newest])
+        return [f"The newest, {newest}, has {count} known issues that end a process (crash)."]
     have = "has" if len(best) == 1 else "have"
     number = f"{min(counts)} of them" if min(counts) else "none"
     issues = {len(names) for version, names in crashes.items() if version not in best}

@@ -101,6 +101,15 @@ def test_the_answer_names_the_releases_with_the_fewest_crashes() -> None:
     )
 
 
+def test_what_was_not_measured_is_not_said_to_be_clean() -> None:
+    found = document(1)
+    found["releases"][0] |= {"ran": "proofs", "proofs": {"golib-1": {}}}
+    found["releases"].append({"version": "1.26.9", "ran": "proofs", **release([], ISSUES)})
+    text = page.render(found, ISSUES)
+    assert "golib-1 was not measured in 1.26.9" in text
+    assert "golib-1 shows in 1.26.0" in text
+
+
 def test_a_whole_history_is_small() -> None:
     assert len(page.render(document(86, 1711), ISSUES).encode()) < MOST_BYTES
 

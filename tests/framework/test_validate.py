@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import tomllib
@@ -74,9 +75,18 @@ def test_what_golib_could_not_run_is_no_fault_of_go() -> None:
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert commands.main(["validate", *arguments]) == 2
+    """Also while another golib validate is at work."""
+    monkeypatch.setenv("GOLIB_CACHE", str(tmp_path))
+    (tmp_path / "validate").mkdir()
+    with (tmp_path / "validate" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert commands.main(["validate", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
@@ -256,6 +266,7 @@ def test_the_history_is_a_page(tmp_path: Path) -> None:
     text = (tmp_path / "h.html").read_text()
     assert "golib-1 shows in 1.27.4" in text
     assert "golib-1 does not show in 1.23.4" in text
+    assert "that you asked for" not in text
     assert len(text) < 2_000_000
 
 
