@@ -29,8 +29,8 @@ class Affected:
     newest_line: str
     """The first release of the newest minor line that has it fixed, or nothing."""
     measured: bool
-    """Whether it was seen on this very release; else it was on releases before and after it, or another test
-    of golib's shows it."""
+    """Whether its proof has run on this very release; else it was on releases before and after it, or another
+    test of golib's shows the issue."""
 
     @property
     def fixed(self) -> str:
@@ -91,7 +91,7 @@ def _fixes(release: str, issue: KnownIssue) -> Affected:
         same_line=next((one for one in later if version_key(one)[:2] == here[:2]), ""),
         first=next(iter(later), ""),
         newest_line=next((one for one in later if version_key(one)[:2] == newest), ""),
-        measured=cell is not None and cell["shown"] > 0,
+        measured=cell is not None and cell["case"] == history.case_hash(issue),
     )
 
 

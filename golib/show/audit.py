@@ -265,7 +265,11 @@ def printable(name: str) -> str:
 def as_json(audit: Audit) -> str:
     document: dict[str, Any] = {
         "schema": SCHEMA,
-        "list": {"issues": "golib/judge/known_issues.toml", "newest": affected.last()[-1]},
+        "list": {
+            "issues": "golib/judge/known_issues.toml",
+            "history": "golib/judge/history.json",
+            "newest": affected.last()[-1],
+        },
         "places": [
             {
                 "path": looked.path,

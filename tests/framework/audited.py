@@ -39,10 +39,33 @@ _ADDRESS, _DATA = 0x1000, 128
 
 def elf(version: str = "go1.22.5", settings: str = SETTINGS, *, machine: int = 62) -> bytes:
     """A shared library of one segment of writable data that begins with Go's mark, and no section headers."""
+    return _library(_mark(version, settings), machine)
+
+
+def macho(version: str = "go1.22.5", settings: str = SETTINGS) -> bytes:
+    """A dylib for arm64 of macOS, of one segment with the section of Go's mark."""
+    data = _mark(version, settings)
+    header = struct.pack("<8I", 0xFEEDFACF, 0x0100000C, 0, 6, 1, 72 + 80, 0, 0)
+    header += struct.pack("<II16s4Q4I", 0x19, 72 + 80, b"__DATA", 0, 4096, 0, 4096, 3, 3, 1, 0)
+    header += struct.pack("<16s16sQQ8I", b"__go_buildinfo", b"__DATA", 256, len(data), 256, 4, *[0] * 6)
+    return header.ljust(256, b"\0") + data
+
+
+def pe(version: str = "go1.22.5", settings: str = SETTINGS) -> bytes:
+    """A DLL for x86-64 of Windows, of one writable section that begins with Go's mark."""
+    data = _mark(version, settings)
+    header = b"MZ".ljust(60, b"\0") + struct.pack("<I", 64)
+    header += b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 240, 0x2022)
+    header += struct.pack("<H22xQ", 0x20B, 0x180000000).ljust(108, b"\0") + struct.pack("<I", 16) + bytes(128)
+    header += struct.pack("<8s6I2HI", b".data", len(data), 4096, len(data), 512, 0, 0, 0, 0, 0xC0000040)
+    return header.ljust(512, b"\0") + data
+
+
+def _mark(version: str, settings: str) -> bytes:
     data = MAGIC + bytes([8, 2]) + bytes(16)
     for one in (version.encode(), SENTINEL + settings.encode() + SENTINEL):
         data += _varint(len(one)) + one
-    return _library(data, machine)
+    return data
 
 
 def elf_of_pointers(version: str, settings: str) -> bytes:
@@ -74,7 +97,10 @@ def wheel(name: str, version: str, files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, data in (files | information(name, version, files)).items():
-            archive.writestr(path, data)
+            member = zipfile.ZipInfo(path)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w") as file:  # writestr takes no empty name
+                file.write(data)
     return buffer.getvalue()
 
 
@@ -146,6 +172,8 @@ def seeds(library: bytes) -> dict[str, bytes]:
     ]
     return {
         "elf": small,
+        "macho": macho(),
+        "pe": pe(),
         "library": library,
         "wheel": made,
         "docker save": docker_save(layers),
@@ -194,7 +222,7 @@ def mangle(count: int, seed: int, library: bytes, folder: Path) -> tuple[Counter
     kind came to what, and the longest in seconds."""
     draw = random.Random(seed)
     whole = seeds(library)
-    kinds = ["elf", "elf", "wheel", "wheel", "docker save", "docker save", "oci"]
+    kinds = ["elf", "elf", "macho", "pe", "wheel", "wheel", "docker save", "docker save", "oci"]
     results: Counter[tuple[str, str]] = Counter()
     longest = 0.0
     inside = folder / "mangled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import importlib
 import json
@@ -20,7 +21,7 @@ import shipped_library as shipped_library_module
 from audited import elf, elf_of_pointers, information, tar, wheel
 
 from golib import commands
-from golib.files import folders, tars, wheels
+from golib.files import buildinfo, folders, tars, wheels
 from golib.files.found import Looked, UnreadableError
 from golib.judge import affected, history, known
 from golib.judge.known import EFFECTS
@@ -59,6 +60,7 @@ def environment(shipped_library: Path, tmp_path: Path) -> Path:
             "till.so": elf("go1.22.5"),
             **information("till", "2.0", ["till.so"]),
             "ancient/lib.so": elf("go1.20.5"),
+            "dylib/lib.so": audited.macho("go1.25.5"),
             "text.so": b"no library",
             "c.so": elf().replace(b" Go buildinf:", b" no buildinf:"),
         }.items()
@@ -83,6 +85,8 @@ def test_each_go_is_read_as_go_itself_reads_it(
         "experiment": elf("go1.26.8 X:jsonv2", "path\tx\nbuild\t-race=true\nbuild\tGOEXPERIMENT=jsonv2\n"),
         "devel": elf("devel go1.28-abcdef Thu Nov 26"),
         "arm": elf("go1.24.8", machine=183),
+        "macos": audited.macho("go1.25.5"),
+        "windows": audited.pe("go1.23.1"),
         "shifted": elf()[:128] + bytes(8) + elf()[128:],  # the mark stands where no linker puts it
         "cut": real[:5000],
         "empty": b"",
@@ -136,7 +140,9 @@ def test_a_dpkg_list_owns_files_too(tmp_path: Path) -> None:
 
 def test_a_wheel_is_read_by_itself_and_in_a_folder(shipped_library: Path, tmp_path: Path) -> None:
     data = wheel("shop", "3.1", {"shop/libshop.so": shipped_library.read_bytes(), "shop/till.so": elf()})
-    path = write(tmp_path, {"shop-3.1-py3-none-musllinux_1_2_x86_64.whl": data}) / "shop.whl"
+    (tmp_path / "shop-3.1-py3-none-musllinux_1_2_x86_64.whl").write_bytes(data)
+    (other := tmp_path.parent / "shop-3.1-py3-none-manylinux_2_34_x86_64.whl").write_bytes(data)
+    assert [one.binary.libc for one in look(other).found] == ["glibc", ""]
     for place in (tmp_path, next(tmp_path.iterdir())):
         looked = look(place)
         assert [(one.inside, str(one.owner)) for one in looked.found] == [
@@ -144,7 +150,7 @@ def test_a_wheel_is_read_by_itself_and_in_a_folder(shipped_library: Path, tmp_pa
             ("shop/till.so", "shop 3.1"),
         ]
         assert [one.binary.libc for one in looked.found] == ["glibc", "musl"]
-    assert not path.exists()  # nothing was unpacked
+    assert len(list(tmp_path.iterdir())) == 1  # nothing was unpacked
 
 
 # Images.
@@ -242,11 +248,19 @@ def test_an_issue_is_said_to_be_fixed_where_its_ranges_end() -> None:
     assert (slow.same_line, slow.first, slow.newest_line) == ("", "1.23.5", f"{newest_line()}.0")
     assert slow.measured
     assert not said("1.22.6")["go#68587"].measured  # between two that were
+    (other,) = affected.affected("1.22.5", [dataclasses.replace(slow.issue, proof=ISSUES[0].proof)])
+    assert not other.measured  # by a case that is not today's
     assert said("1.22.3")["go#62440"].same_line == "1.22.5"
     assert said("1.24.1")["go#72870"].same_line == "1.24.2"
     assert said("1.23.6")["go#72870"].same_line == "1.23.8"
     assert said("1.27.4")["golib-1"].fixed == "open"
     assert "go#68587" not in said("1.23.5")
+
+
+def test_a_fix_that_did_not_last_is_none() -> None:
+    twice = dataclasses.replace(ISSUES[0], releases=(("1.24.0", "1.24.3"), ("1.24.6", "1.24.8")))
+    (one,) = affected.affected("1.24.1", [twice])
+    assert (one.same_line, one.first) == ("1.24.9", "1.24.9")
 
 
 def newest_line() -> str:
@@ -294,8 +308,9 @@ def test_the_text_says_what_a_user_can_do(environment: Path, capsys: pytest.Capt
     assert "till 2.0: " in out
     assert "slow go#68587: main thread calls, each of them\n  fixed in 1.23.5 and " in out
     assert "never in 1.22: till 2.0\n" in out
+    assert "  unjudged: Mach-O: the list was made on Linux\n" in out
     assert "venv has 3 Go libraries (lib.so, shop 3.1, till 2.0)" in " ".join(out.split())
-    assert out.splitlines()[-1] == "3 with Go: 2 with known issues, 1 unjudged"
+    assert out.splitlines()[-1] == "4 with Go: 2 with known issues, 2 unjudged"
 
 
 def test_nothing_that_is_looked_at_is_loaded(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -310,7 +325,9 @@ def test_json_has_all_of_it(environment: Path, capsys: pytest.CaptureFixture[str
     status, out, err = audit(capsys, environment, "--format", "json")
     document = json.loads(out)
     assert (status, err, document["schema"]) == (1, "", 1)
-    libraries = {Path(one["path"]).name: one for one in document["libraries"]}
+    libraries = {Path(one["path"]).name: one for one in document["libraries"] if one["format"] == "ELF"}
+    (other,) = (one for one in document["libraries"] if one["format"] != "ELF")
+    assert (other["os"], other["arch"], other["issues"]) == ("darwin", "arm64", [])
     till = libraries["till.so"]
     assert till["package"] == {"name": "till", "version": "2.0", "kind": "wheel"}
     assert (till["go"], till["build_mode"], till["cgo"], till["arch"]) == (
@@ -330,6 +347,8 @@ def test_sarif_is_what_code_scanning_takes(
     environment: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(environment)
+    site = Path("lib/python3/site-packages")  # a second file of the same name in the same package
+    write(site, {"copy/till.so": elf(), **information("till", "2.0", ["till.so", "copy/till.so"])})
     status, out, _ = audit(capsys, "lib", "--format", "sarif")
     document = json.loads(out)
     (run,) = document["runs"]
@@ -342,10 +361,14 @@ def test_sarif_is_what_code_scanning_takes(
         assert result["level"] in ("error", "warning", "note")
         for place in result["locations"]:
             one = place["physicalLocation"]["artifactLocation"]
+            assert one["uri"].startswith("lib/")
             assert (environment / one["uri"]).is_file()
             assert one["uriBaseId"] == "SRCROOT"
     notes = [one["message"]["text"] for one in run["invocations"][0]["toolExecutionNotifications"]]
-    assert notes == ["unjudged: lib.so, go1.20.5: built by a Go before 1.21, where the list begins"]
+    assert notes == [
+        "unjudged: lib.so, go1.20.5: built by a Go before 1.21, where the list begins",
+        "unjudged: lib.so, go1.25.5: Mach-O: the list was made on Linux",
+    ]
     _, again, _ = audit(capsys, "lib", "--format", "sarif")
     assert again == out
 
@@ -426,8 +449,12 @@ def test_links_are_not_followed_and_pipes_not_opened(tmp_path: Path) -> None:
     (inside / "lib2.so").symlink_to(outside / "lib.so")
     (inside / "gone.so").symlink_to("nowhere")
     os.mkfifo(inside / "pipe.so")
+    write(outside, information("spy", "1", ["lib.so"]))
+    (inside / "spy-1.dist-info").mkdir()
+    for name in ("METADATA", "RECORD"):
+        (inside / "spy-1.dist-info" / name).symlink_to(outside / "spy-1.dist-info" / name)
     looked = look(inside)
-    assert [one.path for one in looked.found] == [str(inside / "lib.so")]
+    assert [(one.path, one.owner) for one in looked.found] == [(str(inside / "lib.so"), None)]
     assert looked.problems == []
 
 
@@ -437,13 +464,14 @@ def test_what_leads_out_of_an_archive_is_one_line(tmp_path: Path) -> None:
         tmp_path,
         {
             "a.whl": wheel("a", "1", {"../../etc/x.so": elf(), "a.so": elf()}),
+            "c.whl": wheel("c", "1", {"": elf(), "c.so": elf()}),
             "b.tar": audited.docker_save([tar([("../../etc/x.so", elf()), ("b.so", elf())])]),
         },
     )
-    for name, inside in (("a.whl", "a.so"), ("b.tar", "b.so")):
+    for name, inside in (("a.whl", "a.so"), ("b.tar", "b.so"), ("c.whl", "c.so")):
         looked = look(tmp_path / name)
         assert [one.inside for one in looked.found] == [inside]
-        assert ["leads out of the" in one.why for one in looked.problems] == [True]
+        assert ["leads out of the " in one.why for one in looked.problems] == [True]
 
 
 def test_what_cannot_be_read_is_one_line(
@@ -518,20 +546,17 @@ def test_an_image_that_is_cut_off_is_not_called_clean(
             look(tmp_path / "image.tar")
 
 
-def test_a_file_that_lies_of_its_sizes_is_no_go(tmp_path: Path) -> None:
-    whole = elf()
-    for offset, form, value in (
-        (32, "<Q", 1 << 62),  # program headers
-        (40, "<Q", 1 << 40),  # section headers
-        (56, "<H", 0xFFFF),
-        (64 + 8, "<Q", 1 << 63),  # the segment's offset
-        (64 + 32, "<Q", 1 << 63),  # its size
-        (128 + 32, "<B", 0xFF),  # the version's length
-    ):
-        data = bytearray(whole)
-        struct.pack_into(form, data, offset, value)
-        (tmp_path / "a.so").write_bytes(data)
-        assert set(found(tmp_path).values()) <= {"go1.22.5"}
+def test_a_file_that_lies_of_its_sizes_is_no_go() -> None:
+    def version(data: bytes) -> str | None:
+        binary = buildinfo.read(lambda offset, size: data[offset : offset + size])
+        return binary and binary.version
+
+    for whole in (elf(), audited.macho(), audited.pe()):
+        for start in range(4, whole.index(b"go1.22.5") - 4):
+            for lie in (b"\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\0"):
+                changed = whole[:start] + lie + whole[start + len(lie) :]
+                assert version(changed) in (None, buildinfo.UNKNOWN, "go1.22.5")
+            assert version(whole[:start]) in (None, buildinfo.UNKNOWN)
 
 
 def test_damage_is_never_a_traceback(shipped_library: Path, tmp_path: Path) -> None:
