@@ -451,10 +451,9 @@ class _Writer:
     # A node, where it stands: the statements that run it.
 
     def in_c(self, node: Node) -> list[str]:
-        if isinstance(node, calltree.Delay):
-            name = self.name("runs_of_delay")
-            self.c.append(f"static unsigned long {name};\n")
-            return [f"delay({node.ns}, {node.steps}, &{name});"]
+        if isinstance(node, calltree.Delay):  # each counts how often it ran
+            self.c.append(f"static unsigned long {self.name('runs')};\n")
+            return [f"delay({node.ns}, {node.steps}, &runs{self.number});"]
         if type(node) in C_LEAVES:
             return [C_LEAVES[type(node)](node)]
         return [f"{self.function(node)}();"]

@@ -35,7 +35,7 @@ def _case(text: str) -> calltree.Case:
 
 
 def test_every_kind_of_node_has_a_printer_or_is_refused_by_name() -> None:
-    frames = {"Go", "C", "Python", "Stack", "Thread", "Together", "Export"}
+    frames = {"Go", "C", "Python", "Stack", "Thread", "Together", "Export", "Delay"}
     printed = {kind.__name__ for kind in (*reproducer.GO_LEAVES, *reproducer.C_LEAVES)}
     refused = {"Do", "AltStack", "Fault"}
     assert set(calltree.NODES) == frames | printed | refused
@@ -198,3 +198,15 @@ def test_an_issue_says_what_was_seen_where() -> None:
     assert text.startswith("# runtime: wrong: x\n")
     assert "- reproduced on go1.27.4: wrong: x" in text
     assert "```c\n" in text
+
+
+def test_a_schedule_is_printed_as_it_is() -> None:
+    first = "Thread(Gate(name='a b'), Go(), Delay(ns=5000, steps=10))"
+    second = "Thread(Go(C(Gate(name='a b'))))"
+    made = reproducer.program(_case(f"Case(Together({first}, {second}, policy='idle'), processors=1)"))
+    text = made.files["main.c"]
+    assert text.count("meet(&meeting_a_20_b);") == 2
+    assert "meeting_a_20_b = {.threads = 2}" in text
+    assert "delay(5000, 10, &runs" in text
+    assert text.count("\tbe_idle();") == 2
+    assert "exec taskset -c 0-0 timeout" in made.files["run.sh"]
