@@ -170,7 +170,9 @@ def test_a_shipped_entry_is_complete_and_its_proof_small(issue: KnownIssue) -> N
     assert 0 < issue.rate <= 1
     legality.check(issue.proof)
     # What shows always shows in a handful of nodes; a race needs company, and is searched for in less.
-    assert issue.proof.size() <= (6 if issue.rate == 1 else 20)
+    # Of a sweep over depths one counts.
+    shapes = {re.sub(r"stack=\d+", "", repr(tree)): tree for tree in issue.proof.trees}
+    assert Case(*shapes.values()).size() <= (6 if issue.rate == 1 else 20)
     # What fits every end of a kind would make a new fault a known one.
     for kind in set(Kind) - {Kind.DIVERGENCE}:
         new = outcome(kind, headline="something else altogether", frames=("runtime.other",))
@@ -406,6 +408,9 @@ def test_a_proof_shows_an_end_or_the_first_divergence() -> None:
 
 TRACES = Path(__file__).parent / "traces"
 
+MOST = 24
+"""Events of a trace that are changed, one at a time."""
+
 NOT_JUDGED = {
     "goroutines": "for tests that count goroutines",
     "curg_lo": "only by the distance of other fields from curg_hi",
@@ -441,9 +446,7 @@ def others(value: Any) -> Iterator[Any]:
             for other in others(one):
                 yield (*value[:index], other, *value[index + 1 :])
     else:
-        yield from {value + 1, value + 2, max(0, value - 1), value ^ (1 << 20), 0, value + (1 << 32)} - {
-            value
-        }
+        yield from {value + 1, max(0, value - 1), value ^ (1 << 20), 0} - {value}
 
 
 def changes(event: Event) -> Iterator[tuple[str, list[Event]]]:
@@ -471,7 +474,8 @@ def test_an_entry_hides_nothing_that_it_does_not_list(issue: KnownIssue) -> None
     candidates = [one for one in SHIPPED if one.affects(run.version) and one.caused_by(issue.proof)]
     listed = {key for one in candidates for key in (*one.divergences, *one.consequences)}
     at_first = set(run.seen.divergences)
-    for index, event in enumerate(run.seen.events):
+    # Of a sweep over depths the last ones stand for all.
+    for index, event in list(enumerate(run.seen.events))[-MOST:]:
         for name, changed in changes(event):
             for other in changed:
                 after = run.with_events((*run.seen.events[:index], other, *run.seen.events[index + 1 :]))
