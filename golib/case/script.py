@@ -175,7 +175,7 @@ def script(case: Case) -> tuple[ThreadScript, ...]:
     threads: list[ThreadScript] = []
     main = ThreadScript(None)
     threads.append(main)
-    world = _World("masked" in case.handlers, set(), {}, {})
+    world = _World("masked" in case.handlers, set(), {}, {}, set())
     main.steps = tuple(_Walker(children, threads, world).main(children[None]))
     return tuple(threads)
 
@@ -207,6 +207,8 @@ class _World:
     """Coroutines of Go's that have not begun."""
     waiting: dict[str, tuple[_Walker, Iterator[Step]]]
     """Those that wait: on which thread they run, and what is left of them."""
+    suspended: set[int]
+    """Foreign stacks that were left in the middle, by any thread."""
 
 
 class _Walker:
@@ -397,7 +399,7 @@ class _Walker:
     def _stack(self, placed: Placed, node: Stack) -> Iterator[Step]:
         before = self._step(placed, Phase.BEFORE)
         yield before
-        if node.region in self._suspended:
+        if node.region in self._world.suspended:
             raise IllegalCase(f"node {placed.path}, {node.label}: this foreign stack is suspended")
         yield from self._on(node.region, self._plain(placed, before))
         if end(node) is None:
@@ -409,6 +411,7 @@ class _Walker:
         for step in rest:
             if step is _SUSPENDED:
                 self._suspended[region] = rest
+                self._world.suspended.add(region)
                 break
             yield step
         self._region = outer
@@ -419,6 +422,7 @@ class _Walker:
                 f"node {placed.path}, {placed.node.label}: on this thread no foreign stack {region} is"
                 " suspended"
             )
+        self._world.suspended.discard(region)
         yield from self._on(region, self._suspended.pop(region))
 
     def _handler(self, placed: Placed) -> Iterator[Step]:

@@ -197,6 +197,12 @@ def test_a_thread_takes_a_signal_for_go(check, place, undo):
     check(C(Go(Notify()), sent, Go(Take(), undo())))
 
 
+@pytest.mark.parametrize("name", ["SIGUSR2", "SIGCHLD"])
+def test_reset_of_what_nobody_asked_for_does_nothing(check, name):
+    """ "Reset undoes the effect of any prior calls to Notify": without one there is nothing to undo."""
+    check(C(Go(Reset(name=name)), Signal(C(), name=name)))
+
+
 def test_an_ignored_signal_does_nothing(check):
     sent = Signal(name="SIGUSR2")
     check(C(Go(Ignore()), sent, Go(Notify()), sent, Go(Take(), Ignore()), sent, Go(Reset())))
