@@ -56,6 +56,8 @@ AGAIN = 20
 LOAD = 2 * len(os.sched_getaffinity(0))
 """Busy processes beside a child that runs under load: the kernel then takes each thread off its processor in
 the midst of things."""
+OFTEN = 0.5
+"""An issue whose proof shows it in every second run shows seldom in no case that must be looked at."""
 RARE_AGAIN = 4
 """Runs again of a case that showed a known issue which shows seldom."""
 RARE_MOST = 3
@@ -214,7 +216,7 @@ def too_often(
     ``run()`` runs the case again; it is called RARE_AGAIN times at the most, and not at all where each of
     the issues shows always.
     """
-    rare = {issue.id: issue for issue in issues if issue.rate < 1 and issue.id in set(names)}
+    rare = {issue.id: issue for issue in issues if issue.rate < OFTEN and issue.id in set(names)}
     shown = dict.fromkeys(rare, 0)
     for runs in range(1, RARE_AGAIN + 1):
         if max(shown.values(), default=-RARE_AGAIN) + RARE_AGAIN - runs + 1 < RARE_MOST:
@@ -304,7 +306,7 @@ class Fuzzer:
                 for outcome, verdict in zip(outcomes, verdicts, strict=True)
                 if verdict.status == "known" and issue.id in verdict.issues
             ]
-            if issue.rate == 1 or len(showing) <= RARE_SHARE * len(outcomes):
+            if issue.rate >= OFTEN or len(showing) <= RARE_SHARE * len(outcomes):
                 continue
             for outcome, verdict in showing[:RARE_LOOKED_INTO]:
                 if any(finding.signature == verdict.signature for finding in search.findings):
