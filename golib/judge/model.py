@@ -254,6 +254,9 @@ POINTERS = ("curg_panic", "curg_defer")
 """Given back as to whether there is one: they may lie in the goroutine's stack."""
 _OF_A_SCENARIO = (Phase.CROSSING, Phase.CROSSED)
 """Events of no step: a scenario's library calls Go as often as it likes."""
+UNBLOCKED = sum(1 << (number - 1) for number in (4, 5, 7, 8, 11, 16, 17, 27, 32, 33))
+"""Signals that Go unblocks on a thread that calls it, for as long as it runs (os/signal, "Go programs that use
+cgo or SWIG"): the synchronous ones, SIGILL, SIGTRAP, SIGSTKFLT, SIGCHLD, SIGPROF, SIGCANCEL and SIGSETXID."""
 ZERO = ("locks", "mallocing", "throwing", "dying", "preemptoff", "isExtraInSig")
 """Outside of the runtime's own work each of these is zero."""
 
@@ -388,6 +391,8 @@ def _everywhere(at: At) -> Compared:
     for name in ZERO:
         if values.get(name):
             yield name, 0, values[name], Rule.CROSSING
+    if in_c and at.extra and step.callbacks and step.handling == 0 and not at.case.handled():
+        yield "sigmask, blocked", 0, event.sigmask & UNBLOCKED, Rule.THREAD
     if in_c and not at.extra and step.handling is not None:
         yield "sigmask", at.initial | step.handling, event.sigmask, Rule.THREAD
 
