@@ -83,7 +83,7 @@ class Cause:
     blocked: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ()
     limit: bool = False
-    """C sets the main thread's limit: a Setrlimit stands in the case."""
+    """C sets the main thread's limit when Go has been called: a Setrlimit stands behind a callback."""
 
     def found_in(self, case: Case) -> tuple[int, ...] | None:
         """The numbers of the nodes by which the case contains it, or None."""
@@ -93,9 +93,15 @@ class Cause:
             and (bool(case.signals) or not self.signals)
             and (not self.blocked or case.blocked in self.blocked)
             and (not self.handlers or case.handlers in self.handlers)
-            and (not self.limit or any(isinstance(one.node, Setrlimit) for one in case.walk()))
+            and (not self.limit or _sets_the_limit_late(case))
         )
         return next(_chains(self, case), None) if world else None
+
+
+def _sets_the_limit_late(case: Case) -> bool:
+    nodes = [one.node for one in case.walk()]
+    first = next((index for index, node in enumerate(nodes) if isinstance(node, Go | Export)), len(nodes))
+    return any(isinstance(node, Setrlimit) for node in nodes[first:])
 
 
 def _chains(cause: Cause, case: Case) -> Iterator[tuple[int, ...]]:
