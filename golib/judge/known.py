@@ -82,8 +82,8 @@ class Cause:
     """Some signal arrives all the time."""
     blocked: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ()
-    limit: bool = False
-    """C sets the main thread's limit when Go has been called: a Setrlimit stands behind a callback."""
+    limit: str = ""
+    """``set``: C sets the main thread's limit.  ``late``: it does so when Go has been called."""
 
     def found_in(self, case: Case) -> tuple[int, ...] | None:
         """The numbers of the nodes by which the case contains it, or None."""
@@ -93,15 +93,15 @@ class Cause:
             and (bool(case.signals) or not self.signals)
             and (not self.blocked or case.blocked in self.blocked)
             and (not self.handlers or case.handlers in self.handlers)
-            and (not self.limit or _sets_the_limit_late(case))
+            and (not self.limit or _sets_the_limit(case, late=self.limit == "late"))
         )
         return next(_chains(self, case), None) if world else None
 
 
-def _sets_the_limit_late(case: Case) -> bool:
+def _sets_the_limit(case: Case, late: bool) -> bool:
     nodes = [one.node for one in case.walk()]
     first = next((index for index, node in enumerate(nodes) if isinstance(node, Go | Export)), len(nodes))
-    return any(isinstance(node, Setrlimit) for node in nodes[first:])
+    return any(isinstance(node, Setrlimit) for node in nodes[first if late else 0 :])
 
 
 def _chains(cause: Cause, case: Case) -> Iterator[tuple[int, ...]]:
@@ -380,7 +380,7 @@ def _cause(data: dict[str, Any]) -> Cause:
         signals=bool(data.get("signals", False)),
         blocked=tuple(data.get("blocked", ())),
         handlers=tuple(data.get("handlers", ())),
-        limit=bool(data.get("limit", False)),
+        limit=data.get("limit", ""),
     )
 
 
