@@ -87,8 +87,8 @@ class Cause:
     """Some signal arrives all the time."""
     blocked: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ()
-    limit: bool = False
-    """C sets the main thread's limit: a Setrlimit stands in the case."""
+    limit: str = ""
+    """``set``: C sets the main thread's limit.  ``late``: it does so when Go has been called."""
 
     def found_in(self, case: Case) -> tuple[int, ...] | None:
         """The numbers of the nodes by which the case contains it, or None."""
@@ -98,13 +98,19 @@ class Cause:
             and (bool(case.signals) or not self.signals)
             and (not self.blocked or case.blocked in self.blocked)
             and (not self.handlers or case.handlers in self.handlers)
-            and (not self.limit or any(isinstance(one.node, Setrlimit) for one in case.walk()))
+            and (not self.limit or _sets_the_limit(case, late=self.limit == "late"))
         )
         chain = next(_chains(self, case), None) if world else None
         if chain is None or not self.beside:
             return chain
         beside = next(_chains(Cause("", self.beside), case), None)
         return None if beside is None else (*chain, *beside)
+
+
+def _sets_the_limit(case: Case, late: bool) -> bool:
+    nodes = [one.node for one in case.walk()]
+    first = next((index for index, node in enumerate(nodes) if isinstance(node, Go | Export)), len(nodes))
+    return any(isinstance(node, Setrlimit) for node in nodes[first if late else 0 :])
 
 
 def _chains(cause: Cause, case: Case) -> Iterator[tuple[int, ...]]:
@@ -401,7 +407,7 @@ def _cause(data: dict[str, Any]) -> Cause:
         signals=bool(data.get("signals", False)),
         blocked=tuple(data.get("blocked", ())),
         handlers=tuple(data.get("handlers", ())),
-        limit=bool(data.get("limit", False)),
+        limit=data.get("limit", ""),
     )
 
 
