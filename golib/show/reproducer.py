@@ -98,6 +98,17 @@ def _plain(node: Node, changes: dict[str, None]) -> Node:
             raise Untranslatable(
                 f"{node.label}: a reproducer has no handlers of the host's; write it by hand"
             )
+        case (
+            calltree.AltStack()
+            | calltree.AtEnd()
+            | calltree.Suspend()
+            | calltree.Resume()
+            | calltree.Pull()
+            | calltree.Next()
+            | calltree.Give()
+            | calltree.NoCallback()
+        ):
+            raise Untranslatable(f"{node.label}: a reproducer has no such word yet; write it by hand")
         case calltree.Do():
             raise Untranslatable(
                 f"{node.label}: a reproducer has none of your library's Go functions; put a leaf of golib's"
@@ -135,8 +146,29 @@ GO_LEAVES: dict[type[Node], Callable[[Node], str]] = {
     calltree.Wake: lambda _: "wake()",
     calltree.Random: lambda _: "rand.Read(make([]byte, 64))",
     calltree.Grow: lambda node: f"grow({getattr(node, 'stack', 0)})",
+    calltree.Fault: lambda node: FAULTS[getattr(node, "kind", "nil")],
+    calltree.Notify: lambda node: f"signal.Notify(relayed, {_signal(node)})",
+    calltree.Take: lambda _: "<-relayed",
+    calltree.Stop: lambda _: "signal.Stop(relayed)",
+    calltree.Ignore: lambda node: f"signal.Ignore({_signal(node)})",
+    calltree.Reset: lambda node: f"signal.Reset({_signal(node)})",
+    calltree.TurnOn: lambda node: SWITCHES[getattr(node, "name", "")],
+    calltree.TurnOff: lambda node: OFF[getattr(node, "name", "")],
 }
 """What a leaf is in Go."""
+
+FAULTS = {
+    "nil": "func() { var nowhere *int; *nowhere = 1 }()",
+    "divide": "func(zero int) { println(1 / zero) }(0)",
+    "bounds": "func(none []int) { none[0] = 1 }(nil)",
+    "map": "func(none map[int]int) { none[0] = 1 }(nil)",
+}
+
+
+def _signal(node: Node) -> str:
+    name = getattr(node, "name", "")
+    return f"syscall.{name}" if name.isalnum() else f"syscall.Signal({calltree.HANDLED[name]})"
+
 
 C_LEAVES: dict[type[Node], Callable[[Node], str]] = {
     calltree.Signal: lambda node: f"pthread_kill(pthread_self(), {getattr(node, 'name', '')});",
@@ -173,6 +205,9 @@ func wake() {
 	mu.Unlock()
 	<-done
 }
+""",
+    "relayed": """\
+var relayed = make(chan os.Signal, 64)
 """,
     "grow(": """\
 // grow uses that many bytes of the goroutine's stack.
@@ -211,6 +246,14 @@ SWITCHES = {
     "memprofile": "runtime.MemProfileRate = 1",
 }
 """How Go turns them on, in its init."""
+OFF = {
+    "trace": "trace.Stop()",
+    "cpuprofile": "pprof.StopCPUProfile()",
+    "blockprofile": "runtime.SetBlockProfileRate(0)",
+    "mutexprofile": "runtime.SetMutexProfileFraction(0)",
+    "memprofile": "runtime.MemProfileRate = 512 * 1024",
+}
+"""And off again."""
 
 _PACKAGES = {
     "io.": "io",

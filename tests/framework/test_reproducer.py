@@ -37,7 +37,7 @@ def _case(text: str) -> calltree.Case:
 def test_every_kind_of_node_has_a_printer_or_is_refused_by_name() -> None:
     frames = {"Go", "C", "Python", "Stack", "Thread", "Together", "Export", "Delay"}
     printed = {kind.__name__ for kind in (*reproducer.GO_LEAVES, *reproducer.C_LEAVES)}
-    refused = {"Do", "AltStack", "Fault"}
+    refused = {"Do", "AltStack", "AtEnd", "Suspend", "Resume", "Pull", "Next", "Give", "NoCallback"}
     assert set(calltree.NODES) == frames | printed | refused
 
 
@@ -50,7 +50,9 @@ def test_every_switch_is_turned_on() -> None:
     [
         ("Case(Thread(C()))", "Case(Thread(C()))"),
         ("Case(Go(Do(name='read')))", "Do(name='read')"),
-        ("Case(Go(Fault(), recover=True))", "Fault()"),
+        ("Case(Go(NoCallback(), recover=True))", "NoCallback()"),
+        ("Case(Go(Pull(), Next()))", "Pull()"),
+        ("Case(Thread(C(AtEnd(Go()))))", "AtEnd()"),
         ("Case(C(AltStack(Go())))", "AltStack()"),
         ("Case(Go(C(Signal(C()))))", "Signal(name='SIGUSR2')"),
         ("Case(Go(Panic()), dies='panic')", "dies="),
