@@ -157,7 +157,7 @@ GO_LEAVES: dict[type[Node], Callable[[Node], str]] = {
 }
 """What a leaf is in Go."""
 
-FAULTS = {
+FAULTS: dict[str, str] = {
     "nil": "func() { var nowhere *int; *nowhere = 1 }()",
     "divide": "func(zero int) { println(1 / zero) }(0)",
     "bounds": "func(none []int) { none[0] = 1 }(nil)",
@@ -237,7 +237,7 @@ func notInGo() uint64 {
 }
 """
 
-SWITCHES = {
+SWITCHES: dict[str, str] = {
     "notify": "signal.Notify(make(chan os.Signal, 64), syscall.SIGUSR1)",
     "trace": "trace.Start(io.Discard)",
     "cpuprofile": "pprof.StartCPUProfile(io.Discard)",
@@ -246,7 +246,7 @@ SWITCHES = {
     "memprofile": "runtime.MemProfileRate = 1",
 }
 """How Go turns them on, in its init."""
-OFF = {
+OFF: dict[str, str] = {
     "trace": "trace.Stop()",
     "cpuprofile": "pprof.StopCPUProfile()",
     "blockprofile": "runtime.SetBlockProfileRate(0)",
