@@ -256,7 +256,8 @@ _OF_A_SCENARIO = (Phase.CROSSING, Phase.CROSSED)
 """Events of no step: a scenario's library calls Go as often as it likes."""
 UNBLOCKED = sum(1 << (number - 1) for number in (4, 5, 7, 8, 11, 16, 17, 27, 32, 33))
 """Signals that Go unblocks on a thread that calls it, for as long as it runs (os/signal, "Go programs that
-use cgo or SWIG"): the synchronous ones, SIGILL, SIGTRAP, SIGSTKFLT, SIGCHLD, SIGPROF, SIGCANCEL and SIGSETXID."""
+use cgo or SWIG"): the synchronous ones, SIGILL, SIGTRAP, SIGSTKFLT, SIGCHLD, SIGPROF, SIGCANCEL and
+SIGSETXID."""
 ZERO = ("locks", "mallocing", "throwing", "dying", "preemptoff", "isExtraInSig")
 """Outside of the runtime's own work each of these is zero."""
 
