@@ -131,12 +131,12 @@ def merge(arguments: Sequence[str]) -> int:
     written; the files say which it was."""
     from golib import shards, validate
 
-    return validate.merge(arguments) if any(map(_is_validates, arguments)) else shards.main(arguments)
+    return shards.main(arguments) if any(map(_is_of_a_run, arguments)) else validate.merge(arguments)
 
 
-def _is_validates(name: str) -> bool:
+def _is_of_a_run(name: str) -> bool:
     try:
-        return "releases" in json.loads(Path(name).read_text(encoding="utf-8"))
+        return "results" in json.loads(Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError, RecursionError):
         return False
 

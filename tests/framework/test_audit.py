@@ -258,7 +258,8 @@ def test_an_issue_is_said_to_be_fixed_where_its_ranges_end() -> None:
 
 
 def test_a_fix_that_did_not_last_is_none() -> None:
-    twice = dataclasses.replace(ISSUES[0], releases=(("1.24.0", "1.24.3"), ("1.24.6", "1.24.8")))
+    ranges = (("1.24.0", "1.24.3"), ("1.24.6", "1.24.8"))
+    twice = dataclasses.replace(ISSUES[0], releases=ranges, measured=())
     (one,) = affected.affected("1.24.1", [twice])
     assert (one.same_line, one.first) == ("1.24.9", "1.24.9")
 

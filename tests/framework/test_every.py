@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from golib import C, Case, Export, Go, Panic, Stack, Thread, Together, exhaustive, fuzz
-from golib.case import calltree, every, grammar, legality
+from golib.case import calltree, every, grammar, legality, phrases
 from golib.case.calltree import Node
 from golib.door import Subject
 from golib.exhaustive import Kept
@@ -70,6 +70,8 @@ def test_whatever_is_drawn_of_that_size_is_among_them() -> None:
         Case(*case.trees)
         for case in fuzz.generate(3_000, "small")
         if case.size() <= 3 and few_values(case) and not case.world().keys() & {"on", "blocked"}
+        # What the host does is drawn, and not among all that there is.
+        if not case.handled() and not phrases.WORDS & {type(one.node) for one in case.walk()}
     }
     assert len(small) > 100
     assert small - whole == set()
@@ -128,7 +130,8 @@ def test_blocks_are_all_that_is_legal_and_no_case_twice() -> None:
     plan, blocks = exhaustive.plan(2), exhaustive.blocks(2)
     cases = [case for number in range(blocks) for case in plan.block(number, blocks)]
     assert len(set(cases)) == len(cases)
-    assert 0 < len(plan.trees) - len(cases) < len(cases) / 20  # too little stack for what is in it
+    # Too little stack for what is in it, or an alternate one round the main thread's first callback.
+    assert 0 < len(plan.trees) - len(cases) < len(cases) / 10
     assert {case.bounds for case in cases} == {"real", "hidden", "absent"}
     # A switch counts as a node.
     assert max(case.size() for case in cases if case.world().keys() - {"bounds"}) == 1

@@ -43,6 +43,7 @@ HUNKS = {
     "dropm: clear",
     "needm: update",
     "m: g0StackAccurate",
+    "host: os/signal",
     "x_cgo_getstackbound: fallback",
 }
 

@@ -80,6 +80,12 @@ class Suite:
             for name, value in os.environ.items()
             if "PYTEST" not in name and name not in ("CI", "BUILD_NUMBER")
         }
+        # Those that it needs, and none of the others that are installed: to load them takes longer than most
+        # of these runs take. How golib lives beside them is test_elsewhere's.
+        self.environment |= {
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_PLUGINS": "golib.plugin,xdist.plugin,pytest_timeout",
+        }
         self.python = sys.executable
         # The order of tests is theirs, whatever else is installed.
         self.write("pytest.ini", "[pytest]\ngolib_required = true\naddopts = -p no:randomly\n")
@@ -384,7 +390,7 @@ def test_two_toolchains_are_two_columns_and_one_document(suite: Suite, go_on_pat
         assert sorted(map(json.dumps, suite.lines())) == sorted(map(json.dumps, suite.results()["results"]))
     assert documents["0"] == documents["2"]
     document = documents["0"]
-    assert set(document) == {"schema", "toolchains", "machine", "results"}
+    assert set(document) == {"schema", "toolchains", "machine", "drawn", "results"}
     assert document["schema"] == 1
     machine = {"libc": " ".join(platform.libc_ver()), "arch": "x86_64", "gil": True}
     assert document["machine"] == machine | {"python": platform.python_version()}
