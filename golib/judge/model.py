@@ -344,6 +344,8 @@ class At:
     stack_guard: int
     initial: int
     """The process's signal mask when Go's init ran."""
+    handled: bool
+    """Whether the host has signal handlers."""
 
     @property
     def values(self) -> Mapping[str, int]:
@@ -392,7 +394,7 @@ def _everywhere(at: At) -> Compared:
     for name in ZERO:
         if values.get(name):
             yield name, 0, values[name], Rule.CROSSING
-    if in_c and at.extra and step.callbacks and step.handling == 0 and not at.case.handled():
+    if in_c and at.extra and step.callbacks and step.handling == 0 and not at.handled:
         yield "sigmask, blocked", 0, event.sigmask & UNBLOCKED, Rule.THREAD
     if in_c and not at.extra and step.handling is not None:
         yield "sigmask", at.initial | step.handling, event.sigmask, Rule.THREAD
@@ -701,8 +703,14 @@ def _settled(at: At) -> Compared:
     node, before = at.step.node, at.before
     assert isinstance(node, calltree.C)
     assert before is not None
-    quiet = at.step.alone and not at.case.switched and not at.case.signals
-    if node.times >= LONG_RUN and quiet and before.values.get("isExtraInC") and "without_p" in at.values:
+    long = node.times >= LONG_RUN and at.step.alone
+    if (
+        long
+        and not at.case.switched
+        and not at.case.signals
+        and before.values.get("isExtraInC")
+        and "without_p" in at.values
+    ):
         old, new = (_signed(one.values["without_p"]) for one in (before, at.event))
         yield "without_p, too many" if new > old else "without_p, too few", old, new, Rule.CROSSING
 
@@ -807,7 +815,8 @@ class _Judge:
         self.compared: Counter[Rule] = Counter()
         self._placed = {placed.number: placed for placed in case.walk()}
         blocked = calltree.SIGNALS.get(case.blocked, 0)
-        self._initial = events[0].sigmask & ~(1 << blocked >> 1) if events else 0
+        initial = events[0].sigmask & ~(1 << blocked >> 1) if events else 0
+        self._of_all = case, stack_guard, initial, bool(case.handled())
 
     def run(self) -> list[Divergence]:
         aligned = [self._align(thread, own) for thread, own in self._threads()]
@@ -880,7 +889,7 @@ class _Judge:
         last: Event | None = None
         for step, index, event in pairs:
             before = seen.get(step.before) if step.before else None
-            at = At(step, event, before, last, known, seen, self._case, self._stack_guard, self._initial)
+            at = At(step, event, before, last, known, seen, *self._of_all)
             for rule in rules_of(step):
                 for name, expected, value, why in rule(at):
                     self._compare(step, index, name, expected, value, why)
@@ -904,7 +913,7 @@ class _Judge:
                     continue
                 step = Step(placed, event.phase, False, 0, 0, 0, alone=False)
                 known = _Known()
-                at = At(step, event, before, None, known, seen, self._case, self._stack_guard, self._initial)
+                at = At(step, event, before, None, known, seen, *self._of_all)
                 for name, expected, value, why in _crossed(at):
                     self._compare(step, index, name, expected, value, why, numbers[event.did])
 
