@@ -278,8 +278,8 @@ class KnownIssue:
         one before it."""
         key = version_key(version)
         if self.measured:
-            before = [shows for measured, shows in self.measured if version_key(measured) <= key]
-            return bool(before) and before[-1]
+            newest_first = reversed(self.measured)
+            return next((shows for measured, shows in newest_first if version_key(measured) <= key), False)
         return any(ranges.holds(one, version) for one in self.releases)
 
     def masked_in(self, version: str) -> bool:

@@ -338,6 +338,7 @@ def _build(
     def lay(whole: Mapping[str, bytes | None]) -> str:
         return f"-overlay={_write_overlay(whole, entry / 'overlay', folder)}"
 
+    _newest(entry, product)
     linked = packages.link(go, replacements, lay, cache / "modules", folder)
     command = ["build", "-buildmode=c-shared", "-trimpath", *flags, *linked.arguments, "-o", str(product)]
     if ldflags:
@@ -361,6 +362,14 @@ def _build(
     _write(description, described, folder)
     product.replace(path)
     return digest
+
+
+def _newest(entry: Path, product: Path) -> None:
+    """Lays the library that the entry had last where the next goes: the go command looks whether what it is
+    to write is there already, and links only where it is not.  A copy, since it writes into what it finds."""
+    libraries = sorted(entry.glob("libgolib-*.so"), key=lambda path: path.stat().st_mtime)
+    if libraries:
+        shutil.copy(libraries[-1], product)
 
 
 def _environment(flags: tuple[str, ...]) -> dict[str, str]:

@@ -15,6 +15,7 @@ command here runs in "/", so that no go.mod or go.work of the current folder can
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
@@ -110,6 +111,7 @@ class Unavailable:
     """That is the proxy's answer, and not trouble on the way to it."""
 
 
+@functools.cache  # a verdict asks for those of a hundred releases, for each issue of the list
 def version_key(text: str) -> tuple[int, int, int, int]:
     """Go's order of versions (go/version.Compare) as (major, minor, stage, number).
 
