@@ -175,7 +175,7 @@ def script(case: Case) -> tuple[ThreadScript, ...]:
     threads: list[ThreadScript] = []
     main = ThreadScript(None)
     threads.append(main)
-    world = _World("masked" in case.handlers, set(), {}, {}, set())
+    world = _World("masked" in case.handlers, bool(case.dies), set(), {}, {}, set())
     main.steps = tuple(_Walker(children, threads, world).main(children[None]))
     return tuple(threads)
 
@@ -201,6 +201,8 @@ class _World:
 
     masked: bool
     """The host's handlers have all signals blocked."""
+    dies: bool
+    """The case says what it dies of, which may be what is refused else."""
     ignored: set[str]
     """Signals that os/signal was asked to ignore."""
     pulled: dict[str, Placed]
@@ -231,6 +233,8 @@ class _Walker:
         """Callbacks under way, the youngest last."""
         self._suspended: dict[int, Iterator[Step]] = {}
         """What is left to do on foreign stacks that were left in the middle."""
+        self._went_on: set[int] = set()
+        """Foreign stacks that were resumed."""
         self._at_end: list[Placed] = []
         # What the next step is told.
         self._free = False
@@ -273,7 +277,7 @@ class _Walker:
         self._check_end()
 
     def _check_end(self) -> None:
-        for region in self._suspended:
+        for region in self._suspended if not self._world.dies else ():
             raise IllegalCase(f"foreign stack {region} is suspended where its thread ends: Resume it before")
 
     def _begin_callback(self, placed: Placed) -> None:
@@ -282,7 +286,11 @@ class _Walker:
         self._free = True
 
     def _end_callback(self, placed: Placed) -> None:
-        if (youngest := self._open.pop()) is not placed:
+        youngest = self._open[-1]
+        self._open.remove(placed)
+        # What a longjmp does: it leaves younger callbacks behind, for ever.
+        left_behind = self._world.dies and self._region not in self._went_on
+        if youngest is not placed and not left_behind:
             raise IllegalCase(
                 f"node {placed.path}, {placed.node.label} would return to C while a younger callback of its"
                 f" thread, node {youngest.path}, is under way: callbacks end in the order of a stack"
@@ -423,6 +431,7 @@ class _Walker:
                 " suspended"
             )
         self._world.suspended.discard(region)
+        self._went_on.add(region)
         yield from self._on(region, self._suspended.pop(region))
 
     def _handler(self, placed: Placed) -> Iterator[Step]:
