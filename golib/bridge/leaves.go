@@ -45,6 +45,7 @@ var leaves = map[C.int32_t]func(*C.struct_node) uint64{
 	kind("Block"):     block,
 	kind("Wake"):      wake,
 	kind("Random"):    random,
+	kind("Spin"):      spin,
 	kind("Notify"):    relays,
 	kind("Take"):      take,
 	kind("Stop"):      stop,
@@ -86,6 +87,18 @@ func missing(n *C.struct_node) {
 func random(*C.struct_node) uint64 {
 	read, _ := rand.Read(make([]byte, 64))
 	return uint64(read)
+}
+
+// spin is seen by memstats.numgc, as collect is.
+func spin(*C.struct_node) uint64 {
+	var collected atomic.Bool
+	go func() {
+		runtime.GC()
+		collected.Store(true)
+	}()
+	for !collected.Load() {
+	}
+	return 0
 }
 
 // collect is seen by memstats.numgc.

@@ -54,6 +54,7 @@ __all__ = [
     "SchedYield",
     "Setrlimit",
     "Signal",
+    "Spin",
     "Stack",
     "Stop",
     "Suspend",
@@ -419,6 +420,14 @@ class Random(GoLeaf):
     """Reads 64 bytes from crypto/rand: a system call, or the vDSO's getrandom on the goroutine's thread."""
 
     seen = (Seen("did", 64),)
+
+
+class Spin(GoLeaf):
+    """A loop that calls nothing, until another goroutine has collected: it has to be preempted ("loops
+    without function calls no longer potentially deadlock the scheduler or significantly delay garbage
+    collection", Go 1.14's release notes)."""
+
+    seen = (Seen("collections"),)
 
 
 @dataclass(frozen=True, repr=False, init=False)
@@ -792,6 +801,8 @@ class Case:
     on: what the process has turned on before the first call: see ``SWITCHES``.
     signals: one of ``SIGNALS``, which another thread sends to every thread of the tree all the time.
     handlers: one of ``HANDLERS``: how the host has installed what a ``Signal`` with a body runs.
+    second: another Go library in the process, a copy of the same one, which is loaded ``before`` it or
+    ``after`` it, and has come through its init.
     dies: what Go's last words must contain, of a case that does what Go says it does not support: the process
     must end by them, and not silently, by hanging, or not at all.  By release: ``{"1.21.0 - 1.23.12": "…",
     "1.24.0 and later": "…"}``; on one that is not named the case survives.
@@ -830,6 +841,12 @@ class Case:
         "it is a number from 1 to 1024, or 0 for as many as there are",
         lambda value: type(value) is int and 0 <= value <= 1024,
     )
+    second: str = keyword(
+        "",
+        "it is one of 'before', 'after', or '' for none",
+        lambda value: value in ("", "before", "after"),
+        drawn=("", "", "", "", "", "before"),  # after it each Spin waits for the deadline: golib-21
+    )
     on: tuple[str, ...] = keyword(
         (),
         f"a process can have turned on {', '.join(SWITCHES)}",
@@ -867,6 +884,7 @@ class Case:
         godebug: str = "",
         gomaxprocs: int = 0,
         processors: int = 0,
+        second: str = "",
         on: tuple[str, ...] = (),
         signals: str = "",
         handlers: str = "",
@@ -880,6 +898,7 @@ class Case:
             ("godebug", godebug),
             ("gomaxprocs", gomaxprocs),
             ("processors", processors),
+            ("second", second),
             ("on", tuple(on)),
             ("signals", signals),
             ("handlers", handlers),

@@ -57,6 +57,7 @@ from golib.case.calltree import (
     Resume,
     Setrlimit,
     Signal,
+    Spin,
     Stack,
     Stop,
     Suspend,
@@ -187,6 +188,7 @@ class _Place:
     inside: int | None = 0  # the region of the innermost foreign stack on this thread
     relayed: dict[str, str] = dataclasses.field(default_factory=dict)
     """What os/signal was asked for, so far: the newest of each signal.  One for all the places of a case."""
+    unpreempted: str = ""  # the keyword by which the host forbids that Go preempts what runs
     once: bool = True  # runs once, and before all that stands after it
     pulled: dict[str, Pull] = dataclasses.field(default_factory=dict)
     """Coroutines of Go's by their names, so far."""
@@ -266,6 +268,17 @@ def check(case: Case) -> frozenset[Basis]:
         handlers=case.handlers,
         handled=case.handled(),
         dies=bool(case.dies),
+        unpreempted=next(
+            (
+                f"{name}={value!r}"
+                for name, value, text in (
+                    ("blocked", case.blocked, "SIGURG"),
+                    ("godebug", case.godebug, "asyncpreemptoff=1"),
+                )
+                if text in value
+            ),
+            "",
+        ),
     )
     for index, tree in enumerate(case.trees):
         if end(tree) is End.PANIC and not case.dies:
@@ -297,7 +310,11 @@ def check_from_outside(case: Case) -> frozenset[Basis]:
                 f"node {placed.path}, {node.label}: only a library that golib builds has golib's Go frames,"
                 " and this one is driven as shipped; call its own exports with Python(call=...)"
             )
-    for name, value in (("on", case.on), ("bounds", case.bounds if case.bounds == "absent" else "")):
+    for name, value in (
+        ("on", case.on),
+        ("second", case.second),
+        ("bounds", case.bounds if case.bounds == "absent" else ""),
+    ):
         if value:
             raise IllegalCase(
                 f"{name}={value!r}: only a library that golib builds can have that, and this one is driven as"
@@ -408,6 +425,9 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                     "only on a thread that Go made can a goroutine exit (since Go 1.24 it says so: go#68275)"
                 )
             basis.add(Basis.SILENT)
+        case Spin():
+            if place.unpreempted:
+                raise illegal(f"with {place.unpreempted} no loop is preempted, and it would never end")
         case Fault():
             if node.kind not in FAULTS:
                 raise illegal(f"kind is one of {', '.join(FAULTS)}")
@@ -602,6 +622,7 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         handlers=place.handlers,
         handled=place.handled,
         dies=place.dies,
+        unpreempted=place.unpreempted,
         thread=node.kind,
         relayed=place.relayed,
         pulled=place.pulled,

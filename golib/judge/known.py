@@ -87,6 +87,7 @@ class Cause:
     """Some signal arrives all the time."""
     blocked: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ()
+    second: str = ""
     limit: str = ""
     """``set``: C sets the main thread's limit.  ``late``: it does so when Go has been called."""
 
@@ -98,6 +99,7 @@ class Cause:
             and (bool(case.signals) or not self.signals)
             and (not self.blocked or case.blocked in self.blocked)
             and (not self.handlers or case.handlers in self.handlers)
+            and (not self.second or case.second == self.second)
             and (not self.limit or _sets_the_limit(case, late=self.limit == "late"))
         )
         chain = next(_chains(self, case), None) if world else None
@@ -392,7 +394,7 @@ def _case(text: str) -> Case:
 
 def _cause(data: dict[str, Any]) -> Cause:
     nodes = data.get("nodes", "")
-    may = {"nodes", "first", "bounds", "on", "signals", "blocked", "handlers", "limit", "beside"}
+    may = {"nodes", "first", "bounds", "on", "signals", "blocked", "handlers", "second", "limit", "beside"}
     if unknown := set(data) - may:
         raise ValueError(f"cause: {', '.join(sorted(unknown))}: a cause has {', '.join(sorted(may))}")
     if not data:
@@ -407,6 +409,7 @@ def _cause(data: dict[str, Any]) -> Cause:
         signals=bool(data.get("signals", False)),
         blocked=tuple(data.get("blocked", ())),
         handlers=tuple(data.get("handlers", ())),
+        second=data.get("second", ""),
         limit=data.get("limit", ""),
     )
 
@@ -442,6 +445,8 @@ def without_a_part(issue: KnownIssue) -> Iterator[tuple[str, Case]]:
         changed.append(("without Setrlimit", proof.having(*kept)))
     if cause.handlers:
         changed.append(("with handlers from after the load", proof.having(*proof.trees, handlers="")))
+    if cause.second:
+        changed.append(("without the second library", proof.having(*proof.trees, second="")))
     if cause.blocked:
         changed.append((f"without {proof.blocked} blocked", proof.having(*proof.trees, blocked="")))
     for what, case in changed:

@@ -149,9 +149,13 @@ def lay(request: Request) -> None:
 
 
 def _run(request: Request, programs: Compiled, memory: int, header: object) -> list[Program]:
+    if request.cases[0].second == "before":
+        binding.load_second(request.library)
     bridge = (
         binding.Bridge(request.driver, request.library) if request.driver else binding.Bridge(request.library)
     )
+    if request.cases[0].second == "after":
+        binding.load_second(request.library)
     bridge.use(memory, request.fields)
     bridge.exports = request.exports
     if request.cases[0].on:

@@ -1,5 +1,5 @@
-"""What users of other projects have reported of Go in their process, each as a case.  reports.md beside this file
-says what was reported, and what it comes to.
+"""What users of other projects have reported of Go in their process, each as a case.  reports.md beside this
+file says what was reported, and what it comes to.
 """
 
 import pytest
@@ -13,12 +13,14 @@ KIB = 1024
 @pytest.mark.parametrize("handlers", ["early", "early nostack"], ids=["early", "early-nostack"])
 def test_go78883_a_handler_from_before_the_load_is_moved_to_gos_alternate_stack(check, handlers):
     """It has the 32 KiB of that, whatever its thread's own stack is."""
-    check(Thread(C(Go(), Signal(C(stack=24 * KIB), name="SIGUSR2"), Go()), stack=1024 * KIB), handlers=handlers)
+    check(
+        Thread(C(Go(), Signal(C(stack=24 * KIB), name="SIGUSR2"), Go()), stack=1024 * KIB), handlers=handlers
+    )
 
 
 @pytest.mark.parametrize("handlers", ["early", "early nostack"], ids=["early", "early-nostack"])
 def test_go78883_one_of_its_own_has_room(check, handlers):
-    """What helps: the thread has an alternate stack that is large enough before it calls Go first, and keeps it."""
+    """What helps: the thread has a large alternate stack before it calls Go first, and keeps it."""
     deep = Signal(C(stack=200 * KIB), name="SIGUSR2")
     check(Thread(C(AltStack(Go(), deep, Go(GC()), size=256 * KIB))), handlers=handlers)
 
@@ -38,7 +40,7 @@ def test_brpc3118_the_host_has_a_handler_of_sigurg(check):
     ids=["thread", "nested", "go-thread", "notify"],
 )
 def test_adbc2802_and_frankenphp2137_c_takes_the_alternate_stack_away(check, tree):
-    """As Rust's runtime does at a thread's end, and PHP's: Go says so by the next signal that finds it running."""
+    """As Rust's runtime does at a thread's end, and PHP's: Go says so by the next signal that finds it."""
     check(
         tree(AltStack(Go(Fault(), recover=True), size=0)),
         dies="fatal error: non-Go code disabled sigaltstack",
