@@ -11,18 +11,19 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import golib
 from golib import fuzz
 from golib.case import calltree, legality
 from golib.case.calltree import Case
-from golib.door import flavour
+from golib.door import Subject, flavour
 from golib.judge import known
 from golib.judge.known import KnownIssue
 from golib.judge.outcome import Kind, Outcome, judge_program
-from golib.show import issue_text, reproducer
+from golib.show import issue_text, reproducer, visits
 from golib.toolchains import build, program
 from golib.toolchains.toolchain import SpecError, Toolchain, check_platform, resolve
 
@@ -57,6 +58,8 @@ class Result:
     reproduced: bool
     said: str
     output: str
+    frames: str = ""
+    """Of a program with its trace: where its last run left the script's order."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -67,6 +70,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write it (reproducer-ID)")
     parser.add_argument("--mode", choices=("c-archive", "c-shared"), default="c-archive")
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="of a program that does not show it")
+    parser.add_argument("--trace", action="store_true", help="each frame of the program says its name first")
     parser.add_argument("--seconds", type=int, default=SECONDS, metavar="S", help="for each run")
     options = parser.parse_args(argv)
     try:
@@ -88,19 +92,23 @@ def _reproduce(options: argparse.Namespace) -> int:
     toolchains, missing = resolve(options.go)
     for one in missing:
         print(f"{one.spec}: not available: {one.why}")
-    wanted = Wanted(case, (issue,), checks=_checks(issue)) if issue else _seen(case, toolchains[0])
+    wanted = Wanted(case, (issue,), checks=_checks(issue)) if issue else seen(case, toolchains[0])
     for line in wanted.said:
         print(line)
-    made = reproducer.program(wanted.case, wanted.checks, options.seconds)
+    made = reproducer.program(wanted.case, wanted.checks, options.seconds, options.trace)
     folder = (options.out or Path(f"reproducer-{issue.id.replace('#', '-') if issue else 'case'}")).absolute()
     program.write(made.files, folder)
     for change in made.changes:
         print(f"translated otherwise: {change}")
     results = []
     for toolchain in toolchains:
-        result = _try(wanted, toolchain, folder, options)
+        result = attempt(
+            wanted, made, toolchain, folder, mode=options.mode, runs=options.runs, seconds=options.seconds
+        )
         results.append(result)
         print(result.said, flush=True)
+        if options.trace:
+            print(f"its frames: {result.frames or 'in the order of the script'}")
     program.clean(folder)
     text = issue_text.issue(
         wanted.issues[0] if wanted.issues else None,
@@ -129,11 +137,10 @@ def _checks(issue: KnownIssue) -> frozenset[str]:
     return frozenset() if issue.ends else reproducer.checks_of(issue.divergences[:1])
 
 
-def _seen(case: Case, toolchain: Toolchain) -> Wanted:
+def seen(case: Case, toolchain: Toolchain) -> Wanted:
     """What golib itself sees of the case on that toolchain: the program must show the same."""
     issues = known.shipped()
-    subject = golib.open(build.build(toolchain, flavour=flavour(case)))
-    outcome = subject.run(case)
+    outcome = _subject(toolchain, flavour(case)).run(case)
     verdict = known.verdict(outcome, toolchain.version, issues)
     explaining = tuple(issue for issue in issues if issue.id in verdict.issues)
     said = [f"golib sees on {toolchain.name}: {', '.join(verdict.issues) or verdict.signature}"]
@@ -145,7 +152,7 @@ def _seen(case: Case, toolchain: Toolchain) -> Wanted:
     if outcome.kind is not Kind.DIVERGENCE:
         return Wanted(case, explaining, outcome, said=tuple(said))
     for neighbour in _neighbours(case):
-        tried = golib.open(build.build(toolchain, flavour=flavour(neighbour))).run(neighbour)
+        tried = _subject(toolchain, flavour(neighbour)).run(neighbour)
         judged = known.verdict(tried, toolchain.version, issues)
         ending = next((issue for issue in explaining if judged.issues[:1] == (issue.id,)), None)
         if ending and tried.kind in (Kind.FATAL, Kind.SIGNAL) and ending.explains_end(tried):
@@ -155,6 +162,12 @@ def _seen(case: Case, toolchain: Toolchain) -> Wanted:
     if not checks:
         said.append("the case is silent, and nothing visible follows: no program of C and Go can show it")
     return Wanted(case, explaining, outcome, checks, tuple(said))
+
+
+@cache
+def _subject(toolchain: Toolchain, kind: str) -> Subject:
+    """The go command looks once for what has changed, not for each neighbour of a case."""
+    return golib.open(build.build(toolchain, flavour=kind))
 
 
 def _neighbours(case: Case) -> Iterator[Case]:
@@ -184,27 +197,36 @@ def _on_stack(node: calltree.Node, moved: calltree.Node, region: int) -> calltre
     return type(node)(*(_on_stack(child, moved, region) for child in node.body), **values)
 
 
-def _try(wanted: Wanted, toolchain: Toolchain, folder: Path, options: argparse.Namespace) -> Result:
-    """Builds it and runs it until it shows the fault, or so often that it would have."""
-    program.build(toolchain, folder, options.mode)
-    runs = options.runs or _runs(wanted.issues)
-    other = ""
-    output = ""
+def attempt(
+    wanted: Wanted,
+    made: reproducer.Program,
+    toolchain: Toolchain,
+    folder: Path,
+    *,
+    mode: str = "c-archive",
+    runs: int = 0,
+    seconds: int = SECONDS,
+) -> Result:
+    """Builds what was written there and runs it until it shows the fault, or so often that it would have.
+    ``seconds``: as the program was made with.  Raises BuildError."""
+    program.build(toolchain, folder, mode)
+    runs = runs or _runs(wanted.issues)
+    reproduced, said, output, frames = False, "", "", ""
     for number in range(1, runs + 1):
-        ran = program.run(folder, options.seconds)
+        ran = program.run(folder, seconds)
+        frames = visits.difference(made.visits, ran.stderr) if made.visits else ""
+        ran = replace(ran, stderr=visits.without(ran.stderr)) if made.visits else ran
         output = program.readable(ran.stderr or ran.stdout, folder)
         words = _shows(wanted, toolchain, ran)
         if words:
-            return Result(
-                toolchain, True, f"reproduced on {toolchain.name}: {words} (run {number} of {runs})", output
-            )
-        other = other or _otherwise(wanted.case, toolchain, ran)
-        if other:
+            reproduced = True
+            said = f"reproduced on {toolchain.name}: {words} (run {number} of {runs})"
             break
-    said = f"not reproduced on {toolchain.name}: {other}" if other else ""
-    return Result(
-        toolchain, False, said or f"not reproduced on {toolchain.name} (0 of {runs}: it passes)", output
-    )
+        if other := _otherwise(wanted.case, toolchain, ran):
+            said = f"not reproduced on {toolchain.name}: {other}"
+            break
+    said = said or f"not reproduced on {toolchain.name} (0 of {runs}: it passes)"
+    return Result(toolchain, reproduced, said, output, frames)
 
 
 def _runs(issues: Sequence[KnownIssue]) -> int:
@@ -231,6 +253,11 @@ def _shows(wanted: Wanted, toolchain: Toolchain, ran: program.Run) -> str:
     outcome = _judged(wanted.case, ran)
     if outcome.kind in (Kind.PASSED, Kind.HARNESS):
         return ""
+    hangs = any(issue.affects(toolchain.version) and issue.effect == "hang" for issue in wanted.issues)
+    unread = wanted.case.second or not outcome.signature.frames
+    if ran.timed_out and hangs and wanted.outcome is None and unread:
+        # Of an id's own program: a runtime that hangs may print no stacks, or another library's.
+        return outcome.headline
     explained = any(
         issue.affects(toolchain.version) and issue.explains_end(outcome) for issue in wanted.issues
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from golib.case import calltree
 from golib.case.calltree import Case, Node
+from golib.show import pieces, visits
 
 GO_LINE = "1.21"
 """go.mod's `go` line, by which Go chooses the defaults of GODEBUG: the seed's library has this one."""
@@ -26,6 +27,9 @@ CHECKS = {
     "asked queries": "asked",
     "cached queries": "asked",
     "crossing without_p, too many": "counted",
+    "handler sigmask": "handler's mask",
+    "handler did": "handled",
+    "order event": "handled",
 }
 """What a program can see by itself of a silent fault, by the key of the divergence that golib sees."""
 
@@ -45,6 +49,8 @@ class Program:
 
     files: dict[str, str]
     changes: tuple[str, ...]
+    visits: tuple[tuple[str, ...], ...] = ()
+    """Of a program that says where it comes: the frames of each thread, in order (``golib.show.visits``)."""
 
 
 def checks_of(keys: Iterable[str]) -> frozenset[str]:
@@ -52,12 +58,18 @@ def checks_of(keys: Iterable[str]) -> frozenset[str]:
     return frozenset(CHECKS[key] for key in keys if key in CHECKS)
 
 
-def program(case: Case, checks: Iterable[str] = (), seconds: int = 60) -> Program:
-    """The program of a legal case.  ``seconds``: it is hung after that many.  Raises Untranslatable."""
+def program(case: Case, checks: Iterable[str] = (), seconds: int = 60, trace: bool = False) -> Program:
+    """The program of a legal case.  ``seconds``: it is hung after that many.  ``trace``: each frame says its
+    name first.  Raises Untranslatable."""
     changes: dict[str, None] = {}
     if case.dies:
         raise Untranslatable(
             "dies=: a case that says what it dies of needs no reproducer; take it away to see"
+        )
+    if case.second == "before":
+        raise Untranslatable(
+            "second='before': a reproducer has its library from its start on, and what it loads comes after"
+            " it; take second='after'"
         )
     trees = tuple(_plain(tree, changes) for tree in case.trees)
     if not any(isinstance(one.node, calltree.Go) for one in case.having(*trees).walk()):
@@ -66,7 +78,7 @@ def program(case: Case, checks: Iterable[str] = (), seconds: int = 60) -> Progra
         )
     if case.bounds == "absent":
         changes["bounds='absent' is tried as hidden: pthread_getattr_np gives nothing"] = None
-    writer = _Writer(case.having(*trees), frozenset(checks))
+    writer = _Writer(case.having(*trees), frozenset(checks), trace)
     writer.all()
     files = {
         "main.c": writer.main_c(case, tuple(changes)),
@@ -74,7 +86,9 @@ def program(case: Case, checks: Iterable[str] = (), seconds: int = 60) -> Progra
         "go.mod": f"module reproducer\n\ngo {GO_LINE}\n",
         "run.sh": _run_sh(case, seconds),
     }
-    return Program(files, tuple(changes))
+    if case.second:
+        files["second/second.go"] = pieces.SECOND
+    return Program(files, tuple(changes), visits.expected(writer.case, writer.names) if trace else ())
 
 
 def _plain(node: Node, changes: dict[str, None]) -> Node:
@@ -94,21 +108,11 @@ def _plain(node: Node, changes: dict[str, None]) -> Node:
         case calltree.Export(p=p):
             inner = c(*body) if body else c(_go_f(0), c(_go_f(p), stack=40_000), _go_f(0))
             return go(inner, recover=True, deferred=(calltree.GC(),)) if p else go(inner)
-        case calltree.Signal() if node.body:
+        case calltree.Signal() if node.body and (node.name in calltree.SYNCHRONOUS or node.by == "child"):
             raise Untranslatable(
-                f"{node.label}: a reproducer has no handlers of the host's; write it by hand"
+                f"{node.label}: a reproducer has handlers of signals that are sent, not of what C does; write"
+                " it by hand"
             )
-        case (
-            calltree.AltStack()
-            | calltree.AtEnd()
-            | calltree.Suspend()
-            | calltree.Resume()
-            | calltree.Pull()
-            | calltree.Next()
-            | calltree.Give()
-            | calltree.NoCallback()
-        ):
-            raise Untranslatable(f"{node.label}: a reproducer has no such word yet; write it by hand")
         case calltree.Do():
             raise Untranslatable(
                 f"{node.label}: a reproducer has none of your library's Go functions; put a leaf of golib's"
@@ -144,16 +148,18 @@ GO_LEAVES: dict[type[Node], Callable[[Node], str]] = {
     calltree.LockThread: lambda _: "runtime.LockOSThread()\nruntime.Gosched()\nruntime.UnlockOSThread()",
     calltree.Block: lambda _: "block()",
     calltree.Wake: lambda _: "wake()",
+    calltree.Spin: lambda _: "spin()",
     calltree.Random: lambda _: "rand.Read(make([]byte, 64))",
     calltree.Grow: lambda node: f"grow({getattr(node, 'stack', 0)})",
     calltree.Fault: lambda node: FAULTS[getattr(node, "kind", "nil")],
     calltree.Notify: lambda node: f"signal.Notify(relayed, {_signal(node)})",
     calltree.Take: lambda _: "<-relayed",
+    calltree.Next: lambda node: f"next_{_identifier(getattr(node, 'name', ''))}()",
     calltree.Stop: lambda _: "signal.Stop(relayed)",
     calltree.Ignore: lambda node: f"signal.Ignore({_signal(node)})",
     calltree.Reset: lambda node: f"signal.Reset({_signal(node)})",
-    calltree.TurnOn: lambda node: SWITCHES[getattr(node, "name", "")],
-    calltree.TurnOff: lambda node: OFF[getattr(node, "name", "")],
+    calltree.TurnOn: lambda node: pieces.SWITCHES[getattr(node, "name", "")],
+    calltree.TurnOff: lambda node: pieces.OFF[getattr(node, "name", "")],
 }
 """What a leaf is in Go."""
 
@@ -174,295 +180,13 @@ C_LEAVES: dict[type[Node], Callable[[Node], str]] = {
     calltree.Signal: lambda node: f"pthread_kill(pthread_self(), {getattr(node, 'name', '')});",
     calltree.SchedYield: lambda _: "sched_yield();",
     calltree.Gate: lambda node: f"meet(&meeting_{_identifier(getattr(node, 'name', ''))});",
+    calltree.Resume: lambda node: f"resume(&{_coroutine(getattr(node, 'region', 0))});",
     calltree.Setrlimit: lambda node: f"set_limit({getattr(node, 'stack', 0)});",
 }
 """What a leaf is in C."""
 
 _ENDS = (calltree.Panic, calltree.Goexit)
 """Nothing runs behind them."""
-
-GO_HELPERS = {
-    "block()": """\
-// block waits for a channel that another goroutine closes.
-func block() {
-	opened := make(chan struct{})
-	go close(opened)
-	<-opened
-}
-""",
-    "wake()": """\
-// wake unlocks a mutex that another goroutine waits for.
-func wake() {
-	var mu sync.Mutex
-	done := make(chan struct{})
-	mu.Lock()
-	go func() {
-		mu.Lock()
-		mu.Unlock()
-		close(done)
-	}()
-	runtime.Gosched()
-	mu.Unlock()
-	<-done
-}
-""",
-    "relayed": """\
-var relayed = make(chan os.Signal, 64)
-""",
-    "grow(": """\
-// grow uses that many bytes of the goroutine's stack.
-//
-//go:noinline
-func grow(bytes int) byte {
-	var room [1024]byte
-	if bytes > len(room) {
-		room[bytes%len(room)] = grow(bytes - len(room))
-	}
-	return room[bytes%len(room)]
-}
-""",
-}
-
-_COUNTED = """\
-// notInGo is how many goroutines are said to be in C or in a system call.
-//
-//export notInGo
-func notInGo() uint64 {
-	sample := []metrics.Sample{{Name: "/sched/goroutines/not-in-go:goroutines"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0 // this release does not count them
-	}
-	return sample[0].Value.Uint64()
-}
-"""
-
-SWITCHES: dict[str, str] = {
-    "notify": "signal.Notify(make(chan os.Signal, 64), syscall.SIGUSR1)",
-    "trace": "trace.Start(io.Discard)",
-    "cpuprofile": "pprof.StartCPUProfile(io.Discard)",
-    "blockprofile": "runtime.SetBlockProfileRate(1)",
-    "mutexprofile": "runtime.SetMutexProfileFraction(1)",
-    "memprofile": "runtime.MemProfileRate = 1",
-}
-"""How Go turns them on, in its init."""
-OFF: dict[str, str] = {
-    "trace": "trace.Stop()",
-    "cpuprofile": "pprof.StopCPUProfile()",
-    "blockprofile": "runtime.SetBlockProfileRate(0)",
-    "mutexprofile": "runtime.SetMutexProfileFraction(0)",
-    "memprofile": "runtime.MemProfileRate = 512 * 1024",
-}
-"""And off again."""
-
-_PACKAGES = {
-    "io.": "io",
-    "os.": "os",
-    "signal.": "os/signal",
-    "runtime.": "runtime",
-    "metrics.": "runtime/metrics",
-    "pprof.": "runtime/pprof",
-    "trace.": "runtime/trace",
-    "rand.": "crypto/rand",
-    "sync.": "sync",
-    "syscall.": "syscall",
-}
-
-C_HELPERS = {
-    "start(": """\
-static pthread_t start(void *(*body)(void *), size_t bytes, void *memory)
-{
-	pthread_t thread;
-	pthread_attr_t attr;
-
-	pthread_attr_init(&attr);
-	if (memory)
-		pthread_attr_setstack(&attr, memory, bytes);
-	else
-		pthread_attr_setstacksize(&attr, bytes);
-	if (pthread_create(&thread, &attr, body, NULL)) {
-		puts("no thread");
-		exit(3);
-	}
-	pthread_attr_destroy(&attr);
-	return thread;
-}
-""",
-    "on_stack(": """\
-// The same thread on another stack.
-static void on_stack(char *memory, void (*body)(void))
-{
-	ucontext_t here, there;
-
-	getcontext(&there);
-	there.uc_stack.ss_sp = memory;
-	there.uc_stack.ss_size = STACK;
-	there.uc_link = &here;
-	makecontext(&there, body, 0);
-	swapcontext(&here, &there);
-}
-""",
-    "reserve(": """\
-// The first free memory from that address on.
-static char *reserve(char *address)
-{
-	char *got;
-
-	for (;; address += 16 << 20) {
-		got = mmap(address, STACK, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-		if (got == address)
-			return got;
-		if (errno != EEXIST) {
-			puts("no room above the main thread's stack, run it again");
-			exit(3);
-		}
-	}
-}
-""",
-    "main_stack(": """\
-// Where the main thread's stack ends.
-static char *main_stack(void)
-{
-	char line[512];
-	unsigned long lo, hi = 0;
-	FILE *maps = fopen("/proc/self/maps", "r");
-
-	while (fgets(line, sizeof line, maps))
-		if (strstr(line, "[stack]"))
-			sscanf(line, "%lx-%lx", &lo, &hi);
-	fclose(maps);
-	return (char *)hi;
-}
-""",
-    "meet(": """\
-// Waits, giving the processor away, until all threads of the meeting have come.
-static void meet(struct meeting *meeting)
-{
-	unsigned round = meeting->round;
-
-	if (++meeting->come == meeting->threads) {
-		meeting->come = 0;
-		meeting->round++;
-	}
-	while (meeting->round == round)
-		sched_yield();
-}
-""",
-    "delay(": """\
-// Computes for so long: a step longer each time, and then anew.
-static void delay(unsigned long ns, unsigned long steps, unsigned long *runs)
-{
-	struct timespec begun, now;
-	long wanted = ns * ((*runs)++ % steps + 1) / steps;
-
-	clock_gettime(CLOCK_MONOTONIC, &begun);
-	do
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	while ((now.tv_sec - begun.tv_sec) * 1000000000 + now.tv_nsec - begun.tv_nsec < wanted);
-}
-""",
-    "be_idle(": """\
-// The kernel runs this thread only where no other wants to run.
-static void be_idle(void)
-{
-	struct sched_param none = {0};
-
-	sched_setscheduler(0, SCHED_IDLE | SCHED_RESET_ON_FORK, &none);
-}
-""",
-    "set_limit(": """\
-static void set_limit(rlim_t bytes)
-{
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_STACK, &limit);
-	limit.rlim_cur = bytes;
-	setrlimit(RLIMIT_STACK, &limit);
-}
-""",
-}
-
-_HEADERS = {
-    "errno": "errno.h",
-    "E_NOSYS": "errno.h",
-    "RTLD_NEXT": "dlfcn.h",
-    "pthread_": "pthread.h",
-    "sched_": "sched.h",
-    "SIG": "signal.h",
-    "puts(": "stdio.h",
-    "exit(": "stdlib.h",
-    "strstr": "string.h",
-    "mmap(": "sys/mman.h",
-    "rlimit": "sys/resource.h",
-    "SYS_": "sys/syscall.h",
-    "timespec": "time.h",
-    "ucontext_t": "ucontext.h",
-    "getpid": "unistd.h",
-}
-
-_HIDDEN = """\
-// A C library that does not know the bounds of its threads' stacks. The runtime calls this one.
-int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
-{
-	(void)thread;
-	pthread_attr_init(attr);
-	return ENOSYS;
-}
-"""
-
-_ASKED = """\
-// Counts how often the runtime asks for the bounds of a stack.
-static _Atomic int asked;
-
-int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr)
-{
-	int (*real)(pthread_t, pthread_attr_t *);
-
-	asked++;
-	*(void **)&real = dlsym(RTLD_NEXT, "pthread_getattr_np");
-	return real(thread, attr);
-}
-"""
-
-_READY = """\
-// Go's init says that it is done.
-static _Atomic int is_ready;
-
-void ready(void)
-{
-	is_ready = 1;
-}
-"""
-
-_SENDER = """\
-// One more thread sends SIGNAL to the others all the time.
-static _Atomic pid_t signalled[32];
-static _Atomic unsigned int newest;
-static _Atomic int sending = 1;
-
-static void be_signalled(void)
-{
-	signalled[newest++ % 32] = gettid();
-}
-
-static void *send_signals(void *arg)
-{
-	struct timespec between = {0, 50000};
-	sigset_t all;
-	int i;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, NULL);
-	while (sending) {
-		for (i = 0; i < 32; i++)
-			if (signalled[i])
-				syscall(SYS_tgkill, getpid(), signalled[i], SIGNAL);
-		nanosleep(&between, NULL);
-	}
-	return arg;
-}
-"""
 
 
 @dataclass
@@ -471,12 +195,23 @@ class _Writer:
 
     case: Case
     checks: frozenset[str]
+    trace: bool
     go: list[str] = field(default_factory=list)
     c: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     """C functions that Go calls."""
     trees: list[str] = field(default_factory=list)
     number: int = 0
+    inside: list[int] = field(default_factory=list)
+    """The foreign stacks on which the next frame stands, the innermost last."""
+    pulled: list[str] = field(default_factory=list)
+    """The coroutines of Go's in which it stands."""
+    keys: list[str] = field(default_factory=list)
+    """Of threads: what runs at their ends."""
+    directives: list[str] = field(default_factory=list)
+    """For cgo, above its import."""
+    names: dict[int, str] = field(default_factory=dict)
+    """Of a trace: the frames that say their names, by the ``id`` of the node."""
 
     @property
     def hidden(self) -> bool:
@@ -485,7 +220,17 @@ class _Writer:
     @property
     def waits(self) -> bool:
         """Whether main waits for Go's init: what it turns on, and handlers of signals."""
-        return bool(self.case.on or self.case.signals or self.case.blocked)
+        late = self.case.handled() and not self.early
+        return bool(self.case.on or self.case.signals or self.case.blocked or late or self.case.second)
+
+    @property
+    def early(self) -> bool:
+        """Whether the host has its handlers before Go starts."""
+        return "early" in self.case.handlers
+
+    @property
+    def leaves_stacks(self) -> bool:
+        return any(isinstance(one.node, calltree.Suspend) for one in self.case.walk())
 
     def all(self) -> None:
         for tree in self.case.trees:
@@ -497,6 +242,13 @@ class _Writer:
         if isinstance(node, calltree.Delay):  # each counts how often it ran
             self.c.append(f"static unsigned long {self.name('runs')};\n")
             return [f"delay({node.ns}, {node.steps}, &runs{self.number});"]
+        match node:
+            case calltree.Signal() if node.body:
+                return self.handler(node)
+            case calltree.AtEnd():
+                return [f"pthread_setspecific({self.at_end(node)}, (void *){node.round}L);"]
+            case calltree.Suspend():
+                return [f"leave(&{_coroutine(self.inside[-1])});"]
         if type(node) in C_LEAVES:
             return [C_LEAVES[type(node)](node)]
         return [f"{self.function(node)}();"]
@@ -505,6 +257,12 @@ class _Writer:
         if type(node) in GO_LEAVES:
             return GO_LEAVES[type(node)](node).splitlines()
         match node:
+            case calltree.NoCallback():
+                return [f"C.{self.no_callback()}()"]
+            case calltree.Pull():
+                return self.pull(node)
+            case calltree.Give():
+                return [f"yield_{self.pulled[-1]}(0)"]
             case calltree.Thread(kind="go"):
                 return [f"{self.go_thread(node)}()"]
             case calltree.Together() if any(_is_go(thread) for thread in node.body):
@@ -530,22 +288,43 @@ class _Writer:
         self.number += 1
         return f"{what}{self.number}"
 
+    def visit(self, name: str, node: Node, line: Callable[[str], str] = visits.in_c) -> list[str]:
+        """What a frame says first, where the program tells its way."""
+        if not self.trace:
+            return []
+        self.names[id(node)] = name
+        return [line(name)]
+
     def function(self, node: Node) -> str:
         """Writes the function that C calls, and returns its name."""
         match node:
             case calltree.Go():
                 name = self.name("go")
-                lines = self.frame_in_go(node)
+                lines = self.visit(name, node, visits.in_go) + self.frame_in_go(node)
                 self.go.append(f"//export {name}\nfunc {name}() {{\n{_indented(lines)}}}\n")
                 return name
             case calltree.C():
                 name = self.name("c")
-                self.c.append(_c_frame(name, node, self.body_in_c(node)))
+                self.c.append(_c_frame(name, node, self.visit(name, node), self.body_in_c(node)))
                 return name
             case calltree.Stack():
                 name = self.name("stack")
-                self.c_function(f"static void on_{name}(void)", self.body_in_c(node))
-                self.c_function(f"void {name}(void)", [f"on_stack({_region(node.region)}, on_{name});"])
+                self.inside.append(node.region)
+                lines = self.visit(name, node) + self.body_in_c(node)
+                self.inside.pop()
+                entering = f"on_stack({_region(node.region)}, on_{name});"
+                if self.leaves_stacks:
+                    on = _coroutine(node.region)
+                    entering = f"enter(&{on}, {_region(node.region)}, on_{name});"
+                    lines.append(f"setcontext({on}.back);")
+                self.c_function(f"static void on_{name}(void)", lines)
+                self.c_function(f"void {name}(void)", [entering])
+                return name
+            case calltree.AltStack():
+                name = self.name("altstack")
+                lines = self.visit(name, node) + self.body_in_c(node)
+                self.c_function(f"static void in_{name}(void)", lines)
+                self.c_function(f"void {name}(void)", [f"with_altstack({node.size}, in_{name});"])
                 return name
             case calltree.Thread():
                 name = self.name("thread")
@@ -559,6 +338,54 @@ class _Writer:
                 self.c_function(f"void {name}(void)", [f"start_{name}();", f"join_{name}();"])
                 return name
         raise Untranslatable(f"{node.label}: a reproducer has no such frame")
+
+    def handler(self, node: calltree.Signal) -> list[str]:
+        """Writes what the host's handler does, and returns what sends the signal to its thread."""
+        name = self.name("handler")
+        lines = self.visit(name, node)
+        if "handler's mask" in self.checks:
+            said = f'puts("{WRONG}the host\'s handler runs with all signals blocked");'
+            lines = ["sigset_t mask;", "", "pthread_sigmask(SIG_BLOCK, NULL, &mask);", *lines]
+            lines += _wrong("sigismember(&mask, SIGHUP)", said, "exit(1);")
+        self.c_function(f"static void {name}(void)", lines + self.body_in_c(node))
+        way = "kill(getpid()" if node.by == "kill" else "pthread_kill(pthread_self()"
+        sent = [f"handling = {name};", f"{way}, {node.name});"]
+        if "handled" in self.checks:
+            said = f'puts("{WRONG}the host\'s handler of {node.name} was not called");'
+            sent += _wrong("handling", said, "exit(1);")
+        return sent
+
+    def at_end(self, node: calltree.AtEnd) -> str:
+        """Writes the destructor of a key of the thread's, and returns the key's name."""
+        name = self.name("at_end")
+        self.keys.append(name)
+        again = f"pthread_setspecific({name}, (void *)((long)left - 1));"
+        waits = ["if ((long)left > 1) {", f"\t{again}", "\treturn;", "}"]
+        self.c.append(f"static pthread_key_t {name};\n")
+        lines = waits + self.visit(name, node) + self.body_in_c(node)
+        self.c_function(f"static void run_{name}(void *left)", lines)
+        return name
+
+    def no_callback(self) -> str:
+        """Writes a C function that calls Go, though Go was told that it would not."""
+        name, called = self.name("nocallback"), self.name("go")
+        self.go.append(f"//export {called}\nfunc {called}() {{}}\n")
+        self.c_function(f"void {name}(void)", [f"{called}();"])
+        self.called.append(name)
+        self.directives.append(f"// #cgo nocallback {name}\n")
+        return name
+
+    def pull(self, node: calltree.Pull) -> list[str]:
+        name = _identifier(node.name)
+        self.go.append(f"var (\n\tnext_{name}  func() (int, bool)\n\tyield_{name} func(int) bool\n)\n")
+        self.pulled.append(name)
+        body = [f"yield_{name} = yield", *self.body_in_go(node.body)]
+        self.pulled.pop()
+        return [
+            f"next_{name}, _ = iter.Pull(func(yield func(int) bool) {{",
+            *(f"\t{line}" for line in body),
+            "})",
+        ]
 
     def frame_in_go(self, node: calltree.Go | calltree.Thread) -> list[str]:
         """The statements of a Go frame, with what it defers."""
@@ -574,9 +401,10 @@ class _Writer:
     def thread(self, name: str, node: calltree.Thread, gate: str, policy: str = "") -> str:
         """Writes a native thread's function, and returns the expression that starts it."""
         lines = ["be_signalled();"] if self.case.signals else []
+        lines += ["pthread_setspecific(ending, &ending);"] if self.looks_at_ends else []
         lines += ["be_idle();"] if policy else []
         lines += [f"pthread_barrier_wait(&{gate});"] if gate else []
-        lines += self.body_in_c(node)
+        lines += self.visit(name, node) + self.body_in_c(node)
         memory = "NULL"
         if node.kind == "memory":
             memory = f"memory_of_{name}"
@@ -603,7 +431,8 @@ class _Writer:
 
     def go_thread(self, node: calltree.Thread) -> str:
         name = self.name("thread")
-        started = _goroutine(["defer close(done)", "runtime.LockOSThread()", *self.frame_in_go(node)])
+        lines = self.visit(name, node, visits.in_go) + self.frame_in_go(node)
+        started = _goroutine(["defer close(done)", "runtime.LockOSThread()", *lines])
         self.go.append(
             f"func {name}() {{\n{_indented(['done := make(chan struct{})', *started, '<-done'])}}}\n"
         )
@@ -618,33 +447,40 @@ class _Writer:
         self.c_function(f"void enter_{name}(void)", [f"pthread_barrier_wait(&gate_of_{name});"])
         self.called += [f"start_{name}", f"join_{name}", f"enter_{name}"]
         lines = ["var done sync.WaitGroup", f"done.Add({len(goes)})", f"C.start_{name}()"]
-        for thread in goes:
+        for number, thread in enumerate(goes):
             inner = ["defer done.Done()", "runtime.LockOSThread()", f"C.enter_{name}()"]
+            inner += self.visit(f"{name}_go_{number}", thread, visits.in_go)
             # A panic must not meet the gate's frame, so that the body has a function of its own.
             lines += _goroutine([*inner, *self.frame_in_go(thread)])
         self.go.append(f"func {name}() {{\n{_indented([*lines, f'C.join_{name}()', 'done.Wait()'])}}}\n")
         return name
 
+    @property
+    def looks_at_ends(self) -> bool:
+        """Whether it looks for what a thread has blocked when it ends."""
+        return "mask" in self.checks and bool(self.case.handled())
+
     # The files.
 
     def lib_go(self) -> str:
         parts = list(self.go)
-        init = [SWITCHES[switch] for switch in self.case.on]
+        init = [pieces.SWITCHES[switch] for switch in self.case.on]
         if self.waits:
             init.append("C.ready()")
             self.called.append("ready")
         if init:
             parts.append(f"func init() {{\n{_indented(init)}}}\n")
         if "counted" in self.checks:
-            parts.append(_COUNTED)
+            parts.append(pieces.COUNTED)
         text = "\n".join(parts)
-        parts += [helper for call, helper in GO_HELPERS.items() if call in text]
+        parts += [helper for call, helper in pieces.GO_HELPERS.items() if call in text]
+        parts += [visits.GO_VISIT] if self.trace else []
         text = "\n".join(parts)
-        packages = sorted({path for word, path in _PACKAGES.items() if _uses(text, word)})
+        packages = sorted({path for word, path in pieces.PACKAGES.items() if _uses(text, word)})
         head = "package main\n"
         if self.called:
             declared = "".join(f"// void {name}(void);\n" for name in dict.fromkeys(self.called))
-            head += f'\n{declared}import "C"\n'
+            head += f'\n{declared}{"".join(self.directives)}import "C"\n'
         if len(packages) == 1:
             head += f'\nimport "{packages[0]}"\n'
         elif packages:
@@ -659,28 +495,57 @@ class _Writer:
         )
         parts = []
         if self.hidden:
-            parts.append(_HIDDEN)
+            parts.append(pieces.HIDDEN)
         elif "asked" in self.checks:
-            parts.append(_ASKED)
+            parts.append(pieces.ASKED)
         if self.waits:
-            parts.append(_READY)
+            parts.append(pieces.READY)
         if self.case.signals:
-            parts.append(_SENDER.replace("SIGNAL", self.case.signals))
+            parts.append(pieces.SENDER.replace("SIGNAL", self.case.signals))
+        parts += self.handlers()
         if regions:
             names = ", ".join(f"*{_region(number)}" for number in regions)
             parts.append(f"#define STACK (256 << 10)\nstatic char {names};\n")
+        if self.leaves_stacks:
+            names = ", ".join(map(_coroutine, regions))
+            parts.append(f"static struct coroutine {{ ucontext_t there, *back; }} {names};\n")
         parts += self.meetings()
         body = self.main_body(regions)
         frames = [*self.c, f"int main(void)\n{{\n{_indented(body)}}}\n"]
         text = "\n".join(frames)
-        parts += [helper for call, helper in C_HELPERS.items() if call in text]
+        parts += [helper for call, helper in pieces.C_HELPERS.items() if call in text]
+        parts += [visits.C_VISIT] if 'visit("' in text else []
         text = "\n".join([*parts, *frames])
-        headers = sorted({header for word, header in _HEADERS.items() if word in text} | _also(text))
+        headers = sorted({header for word, header in pieces.HEADERS.items() if word in text} | _also(text))
         about = textwrap.wrap(f"{case!r}", 100, break_long_words=False, break_on_hyphens=False)
         about = ["Made by golib of this case:", *(f"    {line}" for line in about), *changes]
         comment = "".join(f"// {line}\n" for line in about)
         included = "".join(f"#include <{header}>\n" for header in headers)
         return f'{comment}\n#define _GNU_SOURCE\n{included}\n#include "lib.h"\n\n{text}'
+
+    def handlers(self) -> list[str]:
+        """The host's, and what installs them."""
+        if not (handled := self.case.handled()):
+            return []
+        made = [pieces.HANDLING]
+        if self.looks_at_ends:
+            made.append(pieces.ENDING.replace("SIGNAL", handled[0]))
+        flags = "0" if "nostack" in self.case.handlers else "SA_ONSTACK"
+        fill = "sigfillset" if "masked" in self.case.handlers else "sigemptyset"
+        lines = [
+            f"struct sigaction action = {{.sa_handler = handle, .sa_flags = {flags}}};",
+            "",
+            f"{fill}(&action.sa_mask);",
+            *(f"sigaction({name}, &action, NULL);" for name in handled),
+        ]
+        made.append(f"static void install_handlers(void)\n{{\n{_indented(lines)}}}\n")
+        if self.early:
+            made.append(
+                "// Before the libraries' own start, Go's among them.\n"
+                '__attribute__((section(".preinit_array"), used))\n'
+                "static void (*before_go)(void) = install_handlers;\n"
+            )
+        return made
 
     def meetings(self) -> list[str]:
         names = [one.node.name for one in self.case.walk() if isinstance(one.node, calltree.Gate)]
@@ -703,6 +568,15 @@ class _Writer:
             lines.append(f"{_region(number)} = reserve({begin});")
         if self.waits:
             lines += ["while (!is_ready)", "\tsched_yield();"]
+        if self.case.handled() and not self.early:
+            lines.append("install_handlers();")
+        lines += [f"pthread_key_create(&{name}, run_{name});" for name in self.keys]
+        if self.looks_at_ends:
+            lines.append("pthread_key_create(&ending, at_the_end);")
+            said = f'puts("{WRONG}a thread has {self.case.handled()[0]} blocked when it ends");'
+            end += _wrong("blocked_at_the_end", said)
+        if self.case.second:
+            lines.append("load_second();")
         if self.case.blocked:
             declared.append("sigset_t mask;")
             lines += [
@@ -733,8 +607,8 @@ class _Writer:
         return [*lines, *self.trees, *end, f'puts("{PASSED}");', "return 0;"]
 
 
-def _wrong(condition: str, said: str) -> list[str]:
-    return [f"if ({condition}) {{", f"\t{said}", "\treturn 1;", "}"]
+def _wrong(condition: str, said: str, leaving: str = "return 1;") -> list[str]:
+    return [f"if ({condition}) {{", f"\t{said}", f"\t{leaving}", "}"]
 
 
 def _is_go(node: Node) -> bool:
@@ -750,6 +624,10 @@ def _region(number: int) -> str:
     return f"above_{number}" if number > 0 else f"below_{-number}"
 
 
+def _coroutine(number: int) -> str:
+    return f"on_{_region(number)}"
+
+
 def _goroutine(lines: Sequence[str]) -> list[str]:
     return ["go func() {", *(f"\t{line}" for line in lines), "}()"]
 
@@ -758,7 +636,7 @@ def _indented(lines: Sequence[str]) -> str:
     return "".join(f"\t{line}\n" if line else "\n" for line in lines)
 
 
-def _c_frame(name: str, node: calltree.C, body: list[str]) -> str:
+def _c_frame(name: str, node: calltree.C, first: list[str], body: list[str]) -> str:
     lines = body
     if node.times > 1:
         lines = [
@@ -766,6 +644,7 @@ def _c_frame(name: str, node: calltree.C, body: list[str]) -> str:
             *(f"\t{line}" for line in body),
             "}",
         ]
+    lines = first + lines
     head = f"void {name}(void)"
     if node.stack:
         # A frame of which nothing is used is optimised away, or given to whoever calls it.
@@ -797,6 +676,9 @@ def _run_sh(case: Case, seconds: int) -> str:
     limit = calltree.DEFAULT_STACK if case.stack_limit is None else case.stack_limit
     kib = limit // calltree.KIB if isinstance(limit, int) else limit
     world = "".join(f"export {name}={value!r}\n" for name, value in calltree.variables(case).items() if value)
+    second = ""
+    if case.second:
+        second = 'if [ "${1:-}" != run ]; then\n\t"$GO" build -buildmode=c-shared -o second.so ./second\nfi\n'
     pinned = f"taskset -c 0-{case.processors - 1} " if case.processors else ""
     return f"""\
 #!/bin/bash
@@ -818,7 +700,7 @@ else
 	mv lib.h lib/
 	"$CC" -g "$OPT" -Wall -Wextra -Werror -Ilib -o reproducer main.c lib.a -ldl -pthread
 fi
-if [ "${{1:-}}" = build ]; then
+{second}if [ "${{1:-}}" = build ]; then
 	exit
 fi
 ulimit -c 0

@@ -98,7 +98,7 @@ def _shell(
 
 def clean(folder: Path) -> None:
     """Removes what was built there."""
-    for name in ("lib.a", "lib.so", "lib/lib.h", "reproducer"):
+    for name in ("lib.a", "lib.so", "lib/lib.h", "second.so", "second.h", "reproducer"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from golib import commands
 from golib.case import calltree
 from golib.judge import known
 from golib.judge.outcome import Kind, judge_program
-from golib.show import issue_text, reproducer
+from golib.show import issue_text, pieces, reproducer, visits
 from golib.toolchains import program
 from golib.toolchains.toolchain import resolve
 
@@ -27,7 +28,16 @@ EVERY_WORD = """Case(
     Export(name='GoF'), Export(name='GoEmpty'), Export(name='callGoWithVariousStackAndGoFrame'),
     bounds='hidden', godebug='asyncpreemptoff=1', gomaxprocs=3, stack_limit=67108864,
     on=('notify', 'blockprofile'), blocked='SIGPROF')"""
-"""Each word that has a printer."""
+"""Each word that has a printer, and needs nothing of the host's."""
+
+HOST_WORDS = (
+    """Case(
+        C(Go(Spin(), Pull(C(Go()), Give()), Next(), Next()), Signal(Go(), name='SIGUSR2'), Stack(Go())),
+        Thread(C(Go(), AltStack(Go(GC())), AtEnd(Go(), round=2))), handlers='nostack')""",
+    """Case(C(Go(), Stack(Go(C(Suspend(), Go()))), Go(), Stack(Go(), region=2), Resume(), Signal(C())),
+        handlers='early', second='after')""",
+)
+"""Handlers, alternate stacks, destructors, coroutines of C's and of Go's, and another library."""
 
 
 def _case(text: str) -> calltree.Case:
@@ -35,14 +45,14 @@ def _case(text: str) -> calltree.Case:
 
 
 def test_every_kind_of_node_has_a_printer_or_is_refused_by_name() -> None:
-    frames = {"Go", "C", "Python", "Stack", "Thread", "Together", "Export", "Delay"}
+    frames = {"Go", "C", "Python", "Stack", "Thread", "Together", "Export", "Delay", "AltStack", "AtEnd"}
+    frames |= {"Suspend", "Pull", "Give", "NoCallback"}
     printed = {kind.__name__ for kind in (*reproducer.GO_LEAVES, *reproducer.C_LEAVES)}
-    refused = {"Do", "AltStack", "AtEnd", "Suspend", "Resume", "Pull", "Next", "Give", "NoCallback"}
-    assert set(calltree.NODES) == frames | printed | refused
+    assert set(calltree.NODES) == frames | printed | {"Do"}
 
 
 def test_every_switch_is_turned_on() -> None:
-    assert set(reproducer.SWITCHES) == set(calltree.SWITCHES)
+    assert set(pieces.SWITCHES) == set(calltree.SWITCHES)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +60,9 @@ def test_every_switch_is_turned_on() -> None:
     [
         ("Case(Thread(C()))", "Case(Thread(C()))"),
         ("Case(Go(Do(name='read')))", "Do(name='read')"),
-        ("Case(Go(NoCallback(), recover=True))", "NoCallback()"),
-        ("Case(Go(Pull(), Next()))", "Pull()"),
-        ("Case(Thread(C(AtEnd(Go()))))", "AtEnd()"),
-        ("Case(C(AltStack(Go())))", "AltStack()"),
-        ("Case(Go(C(Signal(C()))))", "Signal(name='SIGUSR2')"),
+        ("Case(C(Go(), Signal(C(), name='SIGSEGV')), handlers='early')", "Signal(name='SIGSEGV')"),
+        ("Case(C(Go(), Signal(C(), name='SIGCHLD', by='child')))", "Signal(name='SIGCHLD', by='child')"),
+        ("Case(Go(), second='before')", "second='before'"),
         ("Case(Go(Panic()), dies='panic')", "dies="),
         ("Case(Python(call='module:function'))", "Python(call='module:function')"),
         ("Case(Python(Export(name='Sum', args=(1,))))", "Export(name='Sum', args=(1,))"),
@@ -120,6 +128,36 @@ def test_every_word_compiles_and_runs(
     assert gofmt.stdout == b""
     ran = program.run(tmp_path, 30)
     assert ran.stdout == "passed\n", ran.stderr
+
+
+@pytest.mark.parametrize(("number", "mode"), [(0, "c-archive"), (1, "c-shared")])
+def test_every_word_of_the_hosts_compiles_and_goes_as_the_script_says(
+    tmp_path: Path, number: int, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPT", "-O0")
+    [toolchain], _ = resolve(["1.27.4"])
+    made = reproducer.program(_case(HOST_WORDS[number]), trace=True)
+    program.write(made.files, tmp_path)
+    program.build(toolchain, tmp_path, mode)
+    assert program.vet(toolchain, tmp_path) == ""
+    ran = program.run(tmp_path, 30)
+    assert ran.stdout == "passed\n", ran.stderr
+    assert visits.difference(made.visits, ran.stderr) == ""
+    # Break what it guards: a frame that is not visited, and one too many.
+    assert visits.difference(made.visits, ran.stderr.replace(" go", " c", 1)) != ""
+    assert visits.difference(((*made.visits[0], "go99"), *made.visits[1:]), ran.stderr) != ""
+
+
+@pytest.mark.parametrize(("name", "words"), [("golib-1", "morestack on g0"), ("golib-7", reproducer.WRONG)])
+def test_a_reproducer_that_is_kept_shows_its_issue(name: str, words: str, tmp_path: Path) -> None:
+    """As somebody runs it who has never heard of golib: with run.sh."""
+    kept = tmp_path / name
+    shutil.copytree(Path(__file__).parents[2] / "tools" / "reproducers" / name, kept)
+    [toolchain], _ = resolve(["1.27.4"])
+    program.build(toolchain, kept, "c-archive")
+    ran = program.run(kept, 30)
+    assert words in ran.stdout + ran.stderr
+    assert ran.status != 0
 
 
 @pytest.mark.parametrize("mode", ["c-archive", "c-shared"])

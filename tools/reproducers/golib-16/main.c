@@ -1,0 +1,73 @@
+// Made by golib of this case:
+//     Case(C(Go(Notify(), Reset()), Signal(C(), name='SIGUSR2')))
+
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib.h"
+
+// Go's init says that it is done.
+static _Atomic int is_ready;
+
+void ready(void)
+{
+	is_ready = 1;
+}
+
+// The host's handler runs what its thread expects of it.
+static __thread void (*handling)(void);
+
+static void handle(int signal)
+{
+	void (*body)(void) = handling;
+
+	(void)signal;
+	handling = NULL;
+	if (body)
+		body();
+}
+
+static void install_handlers(void)
+{
+	struct sigaction action = {.sa_handler = handle, .sa_flags = SA_ONSTACK};
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGUSR2, &action, NULL);
+}
+
+void c4(void)
+{
+}
+
+static void handler3(void)
+{
+	sigset_t mask;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	if (sigismember(&mask, SIGHUP)) {
+		puts("wrong: the host's handler runs with all signals blocked");
+		exit(1);
+	}
+	c4();
+}
+
+void c1(void)
+{
+	go2();
+	handling = handler3;
+	pthread_kill(pthread_self(), SIGUSR2);
+}
+
+int main(void)
+{
+	while (!is_ready)
+		sched_yield();
+	install_handlers();
+	c1();
+	puts("passed");
+	return 0;
+}
