@@ -8,8 +8,10 @@ CASE is a pasted case, a file of --golib-failures, or the id of a known issue. T
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -63,13 +65,17 @@ class Result:
 
 
 def main(argv: Sequence[str]) -> int:
-    """0 when it was reproduced on one of the toolchains, 1 when on none, 2 where it cannot be tried."""
+    """0 when it was reproduced on one of the toolchains, with the overlay where one is given, 1 when on none,
+    2 where it cannot be tried."""
     parser = argparse.ArgumentParser(prog="golib reproduce", description=__doc__)
     parser.add_argument("case", metavar="CASE", help="a pasted case, a kept failure's file, or golib-1")
     parser.add_argument("--go", action="append", default=[], metavar="SPEC", help="as for pytest; repeatable")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write it (reproducer-ID)")
     parser.add_argument("--mode", choices=("c-archive", "c-shared"), default="c-archive")
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="of a program that does not show it")
+    parser.add_argument(
+        "--go-overlay", type=Path, metavar="FILE", help="try it with this change of Go's, too, as for pytest"
+    )
     parser.add_argument("--trace", action="store_true", help="each frame of the program says its name first")
     parser.add_argument("--seconds", type=int, default=SECONDS, metavar="S", help="for each run")
     options = parser.parse_args(argv)
@@ -109,16 +115,57 @@ def _reproduce(options: argparse.Namespace) -> int:
         print(result.said, flush=True)
         if options.trace:
             print(f"its frames: {result.frames or 'in the order of the script'}")
+    counted, mend = results, ""
+    if options.go_overlay:
+        counted, mend = _mended(wanted, made, toolchains, folder, options)
+        results = [*counted, *results]
     program.clean(folder)
     text = issue_text.issue(
         wanted.issues[0] if wanted.issues else None,
         wanted.case,
         made,
         [(one.toolchain.name, one.reproduced, one.said, one.output) for one in results],
+        mend,
     )
     program.write({"issue.md": text}, folder)
     print(f"written: {options.out or folder.name}/ ({', '.join([*made.files, 'issue.md'])})")
-    return 0 if any(result.reproduced for result in results) else 1
+    return 0 if any(result.reproduced for result in counted) else 1
+
+
+def _mended(
+    wanted: Wanted,
+    made: reproducer.Program,
+    toolchains: Sequence[Toolchain],
+    folder: Path,
+    options: argparse.Namespace,
+) -> tuple[list[Result], str]:
+    """What it comes to with the overlay, which counts instead of what it came to without; and the overlay as
+    a diff against the last of the releases."""
+    results, diff = [], ""
+    with tempfile.TemporaryDirectory(prefix="golib-overlay-") as temporary:
+        for toolchain in toolchains:
+            overlay, texts = build.resolved_overlay(toolchain, options.go_overlay, Path(temporary))
+            runs, seconds = options.runs, options.seconds
+            result = attempt(
+                wanted,
+                made,
+                toolchain,
+                folder,
+                mode=options.mode,
+                runs=runs,
+                seconds=seconds,
+                overlay=overlay,
+            )
+            print(f"with {options.go_overlay.name}: {result.said}", flush=True)
+            results.append(replace(result, said=f"with the change below: {result.said}"))
+            diff = "".join(_diff(path, text, toolchain.goroot) for path, text in texts.items())
+    return results, diff
+
+
+def _diff(path: Path, text: bytes | None, goroot: Path) -> str:
+    name = path.relative_to(goroot) if path.is_relative_to(goroot) else path.name
+    before, after = path.read_text().splitlines(True), (text or b"").decode().splitlines(True)
+    return "".join(difflib.unified_diff(before, after, f"a/{name}", f"b/{name}"))
 
 
 def issue_named(text: str) -> KnownIssue | None:
@@ -206,10 +253,11 @@ def attempt(
     mode: str = "c-archive",
     runs: int = 0,
     seconds: int = SECONDS,
+    overlay: Path | None = None,
 ) -> Result:
     """Builds what was written there and runs it until it shows the fault, or so often that it would have.
     ``seconds``: as the program was made with.  Raises BuildError."""
-    program.build(toolchain, folder, mode)
+    program.build(toolchain, folder, mode, overlay)
     runs = runs or _runs(wanted.issues)
     reproduced, said, output, frames = False, "", "", ""
     for number in range(1, runs + 1):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 TOOLS = {
     "bench": "what a call from C into Go costs",
     "filters": "whether what --golib-exhaustive leaves out says no more than what it runs",
+    "fix": "whether the change that would mend a known issue mends it",
     "record": "keeps the trace of a known issue's proof",
     "samples": "whether programs made of drawn cases do what the cases do",
     "mutate": "whether the suite notices each line of the runtime's change being broken",

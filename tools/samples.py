@@ -2,9 +2,9 @@
 
 Cases are drawn as the search draws them, and golib runs each.  Of those that die, that are silently wrong
 and that pass, so many are made into programs (golib reproduce), which are built and run.  A death must show
-in the same words; a silent one must have a neighbour that dies of the same issue, or something that the program
-can count or look up; a case that passes must pass, and each thread must come into its frames in the order
-of the script.
+in the same words; a silent one must have a neighbour that dies of the same issue, or something that the
+program can count or look up; a case that passes must pass, and each thread must come into its frames in the
+order of the script.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ Seen = tuple[str, bool, str, str]
 """Of one toolchain: its name, whether the program showed the fault, the line that says so, and its output."""
 
 
-def issue(of: KnownIssue | None, case: Case, program: Program, seen: Sequence[Seen]) -> str:
-    """Markdown."""
+def issue(of: KnownIssue | None, case: Case, program: Program, seen: Sequence[Seen], mend: str = "") -> str:
+    """Markdown.  ``mend``: a change of Go's that was tried, as a diff."""
     shown = next((one for one in seen if one[1]), None)
     title = of.title if of else (shown or seen[0])[2].partition(": ")[2]
     parts = [f"# runtime: {title}", ""]
@@ -42,6 +42,8 @@ def issue(of: KnownIssue | None, case: Case, program: Program, seen: Sequence[Se
         parts += [f"## Its output ({shown[0]})", "", "```", *_cut(shown[3]), "```", ""]
         if links := _links(shown):
             parts += ["## Where Go stood", "", *links, ""]
+    if mend:
+        parts += ["## A change that mends it", "", "```diff", mend.rstrip(), "```", ""]
     return "\n".join([*parts, "The case in golib's words:", "", f"    {case!r}", ""])
 
 

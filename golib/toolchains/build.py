@@ -237,6 +237,16 @@ def _exports(library: Path) -> dict[str, Any]:
     return prototype.to_json({name: one for name, one in found.items() if name not in ours})
 
 
+def resolved_overlay(
+    toolchain: Toolchain, overlay: Path, folder: Path
+) -> tuple[Path, dict[Path, bytes | None]]:
+    """The overlay in folder, with the paths of this toolchain, as any go command takes it; and what it has
+    instead of which file.  Raises OverlayError."""
+    replacements = _replacements(toolchain, "real", overlay)
+    path = _write_overlay(replacements, folder / "overlay", folder)
+    return path, {Path(target): text for target, text in replacements.items()}
+
+
 def check_overlay(path: Path) -> None:
     """Raises OverlayError unless path is an overlay that `build` can use, with any toolchain."""
     _read_overlay(path)

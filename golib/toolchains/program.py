@@ -50,10 +50,11 @@ def write(files: Mapping[str, str], folder: Path) -> None:
         ) from error
 
 
-def build(toolchain: Toolchain, folder: Path, mode: str = "c-archive") -> None:
-    """``run.sh build`` there.  Raises BuildError with the end of what it said."""
+def build(toolchain: Toolchain, folder: Path, mode: str = "c-archive", overlay: Path | None = None) -> None:
+    """``run.sh build`` there; ``overlay`` is one that any go command takes.  Raises BuildError with the end
+    of what it said."""
     try:
-        done = _shell(toolchain, folder, mode, BUILD_SECONDS, "build")
+        done = _shell(toolchain, folder, mode, BUILD_SECONDS, "build", overlay=overlay)
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"{folder}: run.sh build took more than {BUILD_SECONDS} s") from error
     if done.returncode:
@@ -78,10 +79,19 @@ def run(folder: Path, seconds: int) -> Run:
 
 
 def _shell(
-    toolchain: Toolchain | None, folder: Path, mode: str, seconds: float, *arguments: str
+    toolchain: Toolchain | None,
+    folder: Path,
+    mode: str,
+    seconds: float,
+    *arguments: str,
+    overlay: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     environment |= {"GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    if overlay:
+        environment["GOFLAGS"] += f" '-overlay={overlay}'"
+        # A fetched toolchain lies below the user's, where an overlay may replace nothing.
+        environment["GOMODCACHE"] = str(overlay.with_name("modules"))
     if toolchain:
         environment |= {"GO": str(toolchain.go), "MODE": mode}
     return subprocess.run(
