@@ -126,9 +126,9 @@ def vet(toolchain: Toolchain, folder: Path) -> str:
 
 
 def readable(text: str, folder: Path) -> str:
-    """A program's words without the folders of this machine."""
+    """A program's words without the folders of this machine.  Beside its own files there are Go's only."""
     text = text.replace(f"{folder}/", "").replace(f"{folder}", ".")
-    return re.sub(r"(?<=\t)/\S+?/src/(?=(?:runtime|internal)/)", "$GOROOT/src/", text)
+    return re.sub(r"(?<=\t)/\S+?/src/(?=\S+\.(?:go|s):\d)", "$GOROOT/src/", text)
 
 
 def bash() -> str | None:
