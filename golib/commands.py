@@ -134,6 +134,13 @@ def merge(arguments: Sequence[str]) -> int:
     return shards.main(arguments) if any(map(_is_of_a_run, arguments)) else validate.merge(arguments)
 
 
+def search(arguments: Sequence[str]) -> int:
+    """``golib search --on ADDRESS`` runs the search on a cluster of dask's."""
+    from golib import search as searching
+
+    return searching.main(arguments)
+
+
 def _is_of_a_run(name: str) -> bool:
     try:
         return "results" in json.loads(Path(name).read_text(encoding="utf-8"))
@@ -152,6 +159,7 @@ VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
         merge,
         "put together what golib validate --json, or pytest --golib-json, has written in shards",
     ),
+    "search": (search, "run exhaustive, hunt or the fuzzer on a cluster of dask's, in shards"),
     "history": (show_history, "say since which Go release each known issue shows, and until which"),
     "bisect": (bisect, "find the Go release, or the commit, with which a fault came or went"),
 }
