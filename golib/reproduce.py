@@ -187,7 +187,7 @@ def _checks(issue: KnownIssue) -> frozenset[str]:
 def seen(case: Case, toolchain: Toolchain) -> Wanted:
     """What golib itself sees of the case on that toolchain: the program must show the same."""
     issues = known.shipped()
-    outcome = _subject(toolchain, flavour(case)).run(case)
+    outcome = subject(toolchain, flavour(case)).run(case)
     verdict = known.verdict(outcome, toolchain.version, issues)
     explaining = tuple(issue for issue in issues if issue.id in verdict.issues)
     said = [f"golib sees on {toolchain.name}: {', '.join(verdict.issues) or verdict.signature}"]
@@ -199,7 +199,7 @@ def seen(case: Case, toolchain: Toolchain) -> Wanted:
     if outcome.kind is not Kind.DIVERGENCE:
         return Wanted(case, explaining, outcome, said=tuple(said))
     for neighbour in _neighbours(case):
-        tried = _subject(toolchain, flavour(neighbour)).run(neighbour)
+        tried = subject(toolchain, flavour(neighbour)).run(neighbour)
         judged = known.verdict(tried, toolchain.version, issues)
         ending = next((issue for issue in explaining if judged.issues[:1] == (issue.id,)), None)
         if ending and tried.kind in (Kind.FATAL, Kind.SIGNAL) and ending.explains_end(tried):
@@ -212,36 +212,52 @@ def seen(case: Case, toolchain: Toolchain) -> Wanted:
 
 
 @cache
-def _subject(toolchain: Toolchain, kind: str) -> Subject:
+def subject(toolchain: Toolchain, kind: str) -> Subject:
     """The go command looks once for what has changed, not for each neighbour of a case."""
     return golib.open(build.build(toolchain, flavour=kind))
 
 
 def _neighbours(case: Case) -> Iterator[Case]:
-    """The case with one callback on a stack at higher addresses, as far as that is legal."""
-    for placed in case.walk():
-        if not isinstance(placed.node, calltree.Go | calltree.Export):
-            continue
-        for region in reversed(calltree.REGIONS):
-            trees = tuple(_on_stack(tree, placed.node, region) for tree in case.trees)
-            changed = case.having(*trees)
-            try:
-                legality.check(changed)
-            except calltree.IllegalCase:
-                continue
-            yield changed
-            break
+    """The case with one callback on a stack at higher addresses, and then with one of its foreign stacks
+    elsewhere, as far as that is legal."""
+    nodes = [placed.node for placed in case.walk()]
+    for node in nodes:
+        if isinstance(node, calltree.Go | calltree.Export):
+            for region in reversed(calltree.REGIONS):
+                changed = _with(case, node, calltree.Stack(node, region=region))
+                if _is_legal(changed):
+                    yield changed
+                    break
+    for node in nodes:
+        if isinstance(node, calltree.Stack):
+            for region in calltree.REGIONS:
+                changed = _with(case, node, calltree.Stack(*node.body, region=region))
+                if region != node.region and _is_legal(changed):
+                    yield changed
 
 
-def _on_stack(node: calltree.Node, moved: calltree.Node, region: int) -> calltree.Node:
-    if node is moved:
-        return calltree.Stack(node, region=region)
-    values = {name: getattr(node, name) for name in node.properties()}
-    if "deferred" in values:
-        values["deferred"] = tuple(_on_stack(child, moved, region) for child in values["deferred"])
-    if isinstance(node, calltree.GoLeaf | calltree.CLeaf):
-        return node
-    return type(node)(*(_on_stack(child, moved, region) for child in node.body), **values)
+def _is_legal(case: Case) -> bool:
+    try:
+        legality.check(case)
+    except calltree.IllegalCase:
+        return False
+    return True
+
+
+def _with(case: Case, gone: calltree.Node, instead: calltree.Node) -> Case:
+    """The case with another node in that one's place."""
+
+    def changed(node: calltree.Node) -> calltree.Node:
+        if node is gone:
+            return instead
+        if isinstance(node, calltree.GoLeaf | calltree.CLeaf):
+            return node
+        values = {name: getattr(node, name) for name in node.properties()}
+        if "deferred" in values:
+            values["deferred"] = tuple(map(changed, values["deferred"]))
+        return type(node)(*map(changed, node.body), **values)
+
+    return case.having(*map(changed, case.trees))
 
 
 def attempt(

@@ -4,7 +4,7 @@ Cases are drawn as the search draws them, and golib runs each.  Of those that di
 and that pass, so many are made into programs (golib reproduce), which are built and run.  A death must show
 in the same words; a silent one must have a neighbour that dies of the same issue, or something that the
 program can count or look up; a case that passes must pass, and each thread must come into its frames in the
-order of the script.
+order of the script.  Cases that have no program are counted by the word that has none.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from golib import fuzz, reproduce
-from golib.case.calltree import Case
-from golib.door import Subject, flavour
+from golib.case.calltree import Case, Export, Go
+from golib.door import flavour
 from golib.judge.outcome import Kind, Outcome
 from golib.reproduce import Wanted
 from golib.show import reproducer
@@ -46,6 +46,8 @@ class Sample:
     count: int
     fits: Callable[[Outcome], bool]
     cases: list[Case] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    """Cases that would have been among them, by the word that has no program."""
     good: Counter[str] = field(default_factory=Counter)
     bad: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
@@ -98,9 +100,7 @@ def main(argv: Sequence[str]) -> int:
     except (base.Stop, toolchain.SpecError, build.BuildError) as error:
         print(error, file=sys.stderr)
         return 2
-    return (
-        1 if any(sample.bad.total() > (1 - _share(sample)) * len(sample.cases) for sample in samples) else 0
-    )
+    return int(any(sample.good.total() < _share(sample) * len(sample.cases) for sample in samples))
 
 
 def _share(sample: Sample) -> float:
@@ -108,46 +108,46 @@ def _share(sample: Sample) -> float:
 
 
 def _draw(samples: Sequence[Sample], chosen: Toolchain, seed: str) -> int:
-    """Fills them with distinct cases whose bounds are not absent, and returns how many it looked at."""
-    subjects: dict[str, Subject] = {}
+    """Fills them with distinct cases that call Go and whose bounds are not absent, and returns how many it
+    looked at."""
     seen: set[Case] = set()
     for batch in range(MOST):
-        cases = fuzz.generate(BATCH, f"{seed} {batch}", chosen.version)
-        fresh = [case for case in cases if case.bounds != "absent" and case not in seen]
-        seen.update(fresh)
-        for row in fuzz.rows(fresh):
+        drawn = fuzz.generate(BATCH, f"{seed} {batch}", chosen.version)
+        cases = [case for case in drawn if case.bounds != "absent" and _calls_go(case) and case not in seen]
+        for row in fuzz.rows(cases):
             if not any(len(sample.cases) < sample.count for sample in samples):
                 return len(seen)
-            kind = flavour(row[0])
-            subject = subjects.setdefault(kind, Subject(build.build(chosen, flavour=kind)))
+            seen.update(row)
+            subject = reproduce.subject(chosen, flavour(row[0]))
             pinned = not fuzz.is_free(row[0])
-            outcomes = subject.run_in_a_row(row, fuzz.DEADLINE, pinned=pinned, legal=True)
-            for outcome in outcomes:
+            for outcome in subject.run_in_a_row(row, fuzz.DEADLINE, pinned=pinned, legal=True):
                 for sample in samples:
-                    full = len(sample.cases) >= sample.count
-                    # In a row the main thread keeps what its first callback found out.
+                    # In a row the main thread keeps what its first callback found out: it is run alone, too.
                     if (
-                        not full
+                        len(sample.cases) < sample.count
                         and sample.fits(outcome)
                         and sample.fits(subject.run(outcome.case, fuzz.DEADLINE))
                     ):
-                        sample.cases.append(outcome.case)
+                        try:
+                            reproducer.program(outcome.case)
+                        except reproducer.Untranslatable as error:
+                            sample.refused[str(error).partition("(")[0]] += 1
+                        else:
+                            sample.cases.append(outcome.case)
     short = ", ".join(f"{len(one.cases)} of {one.count} that {one.title}" for one in samples if one.count)
     print(f"{len(seen):,} cases hold {short}")
     return len(seen)
+
+
+def _calls_go(case: Case) -> bool:
+    return any(isinstance(placed.node, Go | Export) for placed in case.walk())
 
 
 def _work(sample: Sample, chosen: Toolchain, keep: Path | None) -> Iterator[Callable[[], Told]]:
     """For each case what is left to do when golib has run it, which goes one after the other."""
     for number, case in enumerate(sample.cases):
         folder = keep / f"{chosen.name}-{sample.title.replace(' ', '-')}-{number}" if keep else None
-        try:
-            reproducer.program(case)
-            wanted = reproduce.seen(case, chosen)
-        except reproducer.Untranslatable as error:
-            told = Told(False, f"refused: {str(error).partition('(')[0]}", case)
-            yield lambda told=told: told  # type: ignore[misc]
-            continue
+        wanted = reproduce.seen(case, chosen)
         yield lambda case=case, wanted=wanted, folder=folder: _tried(  # type: ignore[misc]
             sample, case, wanted, chosen, folder
         )
@@ -182,7 +182,9 @@ def _tried(sample: Sample, case: Case, wanted: Wanted, chosen: Toolchain, keep: 
         words = known_words(result)
         if words != wanted.outcome.headline:
             return Told(False, f"dies in other words: {words}", case)
-    return Told(result.reproduced, how if result.reproduced else said, case)
+    sought = ", ".join(sorted(issue.id for issue in wanted.issues) or ["a fault without an id"])
+    checks = "".join(f", {check} is looked up" for check in sorted(wanted.checks))
+    return Told(result.reproduced, how if result.reproduced else f"{said}, {sought}{checks}", case)
 
 
 def known_words(result: reproduce.Result) -> str:
@@ -193,9 +195,12 @@ def known_words(result: reproduce.Result) -> str:
 def _show(sample: Sample) -> None:
     if not sample.cases:
         return
+    refused = ", ".join(f"{count} for {word}" for word, count in sample.refused.most_common())
     whole = len(sample.cases)
     good = sample.good.total()
     print(f"{whole} that {sample.title}: {good} as programs ({100 * good / whole:.0f} %)")
+    if refused:
+        print(f"  {sample.refused.total():4} more have no program: {refused}")
     for what, count in [*sample.good.most_common(), *sample.bad.most_common()]:
         print(f"  {count:4} {what}")
     for line in sample.lines:

@@ -189,6 +189,21 @@ _ENDS = (calltree.Panic, calltree.Goexit)
 """Nothing runs behind them."""
 
 
+_MASK = f"""\
+// At the end of a thread: main has blocked SIGNAL, and a thread begins with the mask of who starts it.
+static void look_at_the_mask(void)
+{{
+	sigset_t mask;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	if (!sigismember(&mask, SIGNAL)) {{
+		puts("{WRONG}SIGNAL is blocked no more");
+		exit(1);
+	}}
+}}
+"""
+
+
 @dataclass
 class _Writer:
     """The functions of a program, as they come."""
@@ -405,6 +420,7 @@ class _Writer:
         lines += ["be_idle();"] if policy else []
         lines += [f"pthread_barrier_wait(&{gate});"] if gate else []
         lines += self.visit(name, node) + self.body_in_c(node)
+        lines += ["look_at_the_mask();"] if self.case.blocked and "mask" in self.checks else []
         memory = "NULL"
         if node.kind == "memory":
             memory = f"memory_of_{name}"
@@ -417,9 +433,8 @@ class _Writer:
     ) -> None:
         """Writes what starts and joins these threads, which all wait for one another and for ``others``."""
         gate = f"gate_of_{name}"
-        self.c.append(
-            f"static pthread_barrier_t {gate};\nstatic pthread_t threads_of_{name}[{len(threads) or 1}];\n"
-        )
+        started = f"static pthread_t threads_of_{name}[{len(threads)}];\n" if threads else ""
+        self.c.append(f"static pthread_barrier_t {gate};\n{started}")
         starting = [f"pthread_barrier_init(&{gate}, NULL, {len(threads) + others});"]
         joining = []
         for index, thread in enumerate(threads):
@@ -503,6 +518,8 @@ class _Writer:
         if self.case.signals:
             parts.append(pieces.SENDER.replace("SIGNAL", self.case.signals))
         parts += self.handlers()
+        if "look_at_the_mask();" in "".join(self.c):
+            parts.append(_MASK.replace("SIGNAL", self.case.blocked))
         if regions:
             names = ", ".join(f"*{_region(number)}" for number in regions)
             parts.append(f"#define STACK (256 << 10)\nstatic char {names};\n")
