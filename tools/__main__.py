@@ -10,6 +10,7 @@ TOOLS = {
     "bench": "what a call from C into Go costs",
     "filters": "whether what --golib-exhaustive leaves out says no more than what it runs",
     "record": "keeps the trace of a known issue's proof",
+    "soak": "whether a very long search stays as small as it began and leaves nothing behind",
     "mutate": "whether the suite notices each line of the runtime's change being broken",
 }
 
