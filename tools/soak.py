@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -85,13 +86,15 @@ class Sample:
 
 def _soak(spec: str, cases: int, workers: int, every: float) -> int:
     os.environ[MARK] = str(os.getpid())
+    # Told to end, it takes the workers along, which are daemons.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="golib-soak-") as folder:
         os.environ["TMPDIR"] = folder
         context = multiprocessing.get_context("spawn")
         ran, failed = context.Value("q", 0), context.Value("q", 0)
         began, before = time.monotonic(), _sample(0, folder)
         parts = [
-            context.Process(target=_work, args=(spec, number, -(-cases // workers), ran, failed))
+            context.Process(target=_work, args=(spec, number, -(-cases // workers), ran, failed), daemon=True)
             for number in range(workers)
         ]
         for part in parts:
