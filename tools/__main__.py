@@ -12,6 +12,7 @@ TOOLS = {
     "fix": "whether the change that would mend a known issue mends it",
     "record": "keeps the trace of a known issue's proof",
     "samples": "whether programs made of drawn cases do what the cases do",
+    "soak": "whether a very long search stays as small as it began and leaves nothing behind",
     "mutate": "whether the suite notices each line of the runtime's change being broken",
 }
 

@@ -1,0 +1,65 @@
+"""tools.soak: what it says of processes that grow and of what is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tools import soak
+from tools.soak import Process, Sample
+
+
+def _samples(*rss: int, descriptors: int = 9) -> list[Sample]:
+    return [Sample(0, {7: Process(7, one, descriptors)}) for one in rss]
+
+
+def test_what_is_held_early_may_be_held_late() -> None:
+    assert list(soak.grown(_samples(10, 900, 1000, 1000, 1050, 1000, 1000, 1090))) == []
+
+
+def test_a_process_that_grows_is_named() -> None:
+    assert list(soak.grown(_samples(10, 900, 1000, 1000, 1050, 1000, 1000, 1200))) == [
+        "process 7 grew from 1000 to 1200 KiB"
+    ]
+
+
+def test_descriptors_that_stay_open_are_counted() -> None:
+    samples = [*_samples(*[1000] * 6), *_samples(1000, 1000, descriptors=90)]
+    assert list(soak.grown(samples)) == ["process 7 had 9 descriptors, then 90"]
+
+
+def test_a_run_too_short_to_judge_says_so() -> None:
+    assert "too few lines" in next(soak.grown(_samples(10, 20, 30)))
+
+
+def test_what_is_left_behind_is_named() -> None:
+    after = Sample(9, {7: Process(7, 1000, 9)}, shared=3, files=1)
+    assert list(soak.left(Sample(0, shared=2), after)) == [
+        "1 processes left behind: 7",
+        "1 more files in /dev/shm",
+        "1 files left behind",
+    ]
+
+
+def test_a_process_whose_parent_is_gone_is_still_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(soak.MARK, str(os.getpid()))
+    code = "import subprocess as s; print(s.Popen(['cat'], stdout=s.DEVNULL, stderr=s.DEVNULL).pid)"
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=reading, capture_output=True, text=True, check=True
+        )
+        assert int(done.stdout) in {process.pid for process in soak.processes()}
+    finally:
+        os.close(writing)  # which ends it
+        os.close(reading)
+
+
+def test_a_senseless_option_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        soak.main(["--workers", "0"])
+    assert ended.value.code == 2
+    assert "--workers 0: it must be more than 0" in capsys.readouterr().err
