@@ -287,6 +287,8 @@ HEADERS = {
     "SIG": "signal.h",
     "puts(": "stdio.h",
     "exit(": "stdlib.h",
+    "malloc(": "stdlib.h",
+    "stack_t": "signal.h",
     "strstr": "string.h",
     "mmap(": "sys/mman.h",
     "rlimit": "sys/resource.h",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -128,6 +129,42 @@ def test_every_word_compiles_and_runs(
     assert gofmt.stdout == b""
     ran = program.run(tmp_path, 30)
     assert ran.stdout == "passed\n", ran.stderr
+
+
+ALONE = [
+    "Case(C(AltStack(Go())))",
+    "Case(Thread(C(AtEnd(Go()))))",
+    "Case(C(Stack(Go(C(Suspend()))), Resume()))",
+    "Case(C(Go(), Signal(C(), name='SIGTERM')))",
+    "Case(C(Go(), Signal(C())), handlers='early masked')",
+    "Case(Thread(Go(), kind='memory'))",
+    "Case(Together(Thread(Go(), Delay(ns=5)), Thread(Go()), policy='idle'))",
+    "Case(Together(Thread(Go(), Gate(name='a')), Thread(Gate(name='a'), Go())))",
+    "Case(Go(), Setrlimit(stack=8388608))",
+    "Case(Go(C(SchedYield(), stack=9)))",
+    "Case(Stack(Go(), region=2))",
+    "Case(Stack(Go(), region=-2))",
+    "Case(Go(), signals='SIGUSR1', on=('notify',))",
+    "Case(Go(), blocked='SIGPROF')",
+    "Case(Go(), second='after')",
+    "Case(Go(), bounds='hidden')",
+    "Case(Go(Together(Thread(Go(), kind='go'), Thread(Go(), kind='go'))))",
+]
+"""A word each, so that it brings all the headers that it needs itself."""
+
+
+@pytest.mark.parametrize("text", ALONE)
+def test_each_word_alone_has_its_headers(text: str, tmp_path: Path) -> None:
+    """Strictly, as run.sh compiles it; of lib.h, which cgo writes, with the exports alone."""
+    made = reproducer.program(_case(text), {"mask", "asked", "counted", "handled", "handler's mask"})
+    program.write(made.files, tmp_path)
+    exports = re.findall(r"^//export (\w+)$", made.files["lib/lib.go"], re.MULTILINE)
+    types = {"notInGo": "unsigned long"}
+    header = "".join(f"extern {types.get(name, 'void')} {name}(void);\n" for name in exports)
+    (tmp_path / "lib.h").write_text(header)
+    strict = ["cc", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-I.", "main.c"]
+    done = subprocess.run(strict, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("number", "mode"), [(0, "c-archive"), (1, "c-shared")])
