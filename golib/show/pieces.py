@@ -364,7 +364,7 @@ static void *send_signals(void *arg)
 
 HANDLING = """\
 // The host's handler runs what its thread expects of it.
-static __thread void (*handling)(void);
+static __thread void (*volatile handling)(void);
 
 static void handle(int signal)
 {

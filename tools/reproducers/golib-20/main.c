@@ -18,7 +18,7 @@ void ready(void)
 }
 
 // The host's handler runs what its thread expects of it.
-static __thread void (*handling)(void);
+static __thread void (*volatile handling)(void);
 
 static void handle(int signal)
 {
