@@ -274,6 +274,7 @@ def check(case: Case) -> frozenset[Basis]:
                 for name, value, text in (
                     ("blocked", case.blocked, "SIGURG"),
                     ("godebug", case.godebug, "asyncpreemptoff=1"),
+                    ("godebug", case.godebug, "gccheckmark=1"),  # turns it off (runtime1.go)
                 )
                 if text in value
             ),
