@@ -27,6 +27,7 @@ def suite(arguments: Sequence[str]) -> NoReturn:
     always does.
     """
     from golib.options import joined  # which loads pytest
+    from golib.shards import suite_folder
 
     folder = suite_folder()
     cache = Path.cwd() / ".pytest_cache"
@@ -41,12 +42,6 @@ def suite(arguments: Sequence[str]) -> NoReturn:
     os.environ["PYTHONSAFEPATH"] = "1"
     # In this process pytest would find golib imported already, and warn that it cannot rewrite its asserts.
     os.execv(sys.executable, command)
-
-
-def suite_folder() -> Path:
-    """Where the suite is: beside golib's modules where a wheel was installed, else in the checkout."""
-    installed = _PACKAGE / "suite"
-    return installed if installed.is_dir() else _PACKAGE.parent / "tests" / "runtime"
 
 
 def show_places(arguments: Sequence[str]) -> int:
@@ -114,9 +109,9 @@ def bisect(arguments: Sequence[str]) -> int:
 
 def validate(arguments: Sequence[str]) -> int:
     """``golib validate [SPEC…]`` judges Go releases, and gives a verdict for each."""
-    from golib import validate
+    from golib import shards, validate
 
-    return validate.main(arguments, suite_folder(), version())
+    return validate.main(arguments, shards.suite_folder(), version())
 
 
 def show_history(arguments: Sequence[str]) -> int:

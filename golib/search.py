@@ -163,10 +163,9 @@ def _said(document: Mapping[str, Any]) -> str:
 def shard(arguments: Sequence[str], number: int, parts: int) -> dict[str, Any]:
     """On a worker: runs the shard, in a pytest that dies with the worker, and gives its document.  Raises
     RuntimeError with pytest's last words where it could not run."""
-    from golib.commands import suite_folder
     from golib.run.process import die_with_parent
 
-    folder = suite_folder()
+    folder = shards.suite_folder()
     file, *options = arguments
     with tempfile.TemporaryDirectory(prefix="golib-shard-") as temporary:
         written = Path(temporary) / "shard.json"

@@ -74,6 +74,13 @@ def searched(rows: Sequence[Mapping[str, Any]], seed: str) -> list[str]:
     return lines
 
 
+def suite_folder() -> Path:
+    """Where the suite is: beside golib's modules where a wheel was installed, else in the checkout."""
+    package = Path(__file__).parent
+    installed = package / "suite"
+    return installed if installed.is_dir() else package.parent / "tests" / "runtime"
+
+
 def main(arguments: Sequence[str]) -> int:
     """``golib merge FILE…``: exit status 1 where a test failed, 2 for a mistake."""
     parser = argparse.ArgumentParser(

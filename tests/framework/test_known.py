@@ -95,7 +95,8 @@ def test_an_entry_may_have_several_ranges(tmp_path: Path) -> None:
         ({"cause": "[{nodes = 'C('}]"}, "cause 'C(': "),
         (
             {"cause": "[{moon = 'full'}]"},
-            "cause: moon: a cause has beside, blocked, bounds, first, handlers, limit, nodes, on, second, signals",
+            "cause: moon: a cause has beside, blocked, bounds, first, handlers, limit, nodes, on, second,"
+            " signals",
         ),
         ({"cause": "[{}]"}, "cause: it names nodes, or something of the world"),
         ({"cause": "[{nodes = 'Panic'}]"}, "its proof does not contain its cause"),

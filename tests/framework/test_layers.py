@@ -38,6 +38,7 @@ FLOORS = (
     ("edges", "fuzz", "reduce", "reproduce", "footprint", "measure"),
     ("exhaustive", "hunt"),
     ("shards",),
+    ("search",),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
     ("options", "packages"),
@@ -81,7 +82,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "xdist": (),
     # toolchains runs the go command, the fork server is started, session asks the C compiler its name,
     # validate runs pytest.
-    "subprocess": ("toolchains", "run.forkserver", "session", "footprint", "validate"),
+    "subprocess": ("toolchains", "run.forkserver", "session", "footprint", "validate", "search"),
     "multiprocessing": (),
     "ctypes": ("run",),
     "elftools": ("toolchains",),
@@ -411,7 +412,7 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
         (
             "door",
             "import subprocess",
-            "door:1 imports subprocess: that is for footprint, run.forkserver, session, toolchains",
+            "door:1 imports subprocess: that is for footprint, run.forkserver, search, session, toolchains",
         ),
         ("door", "__import__('subprocess')", "1 imports subprocess: "),
         ("toolchains.build", "import ctypes", "1 imports ctypes: that is for run"),
