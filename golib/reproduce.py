@@ -95,6 +95,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     issue = issue_named(options.case)
     case = issue.proof if issue else fuzz.read_case(options.case)
     reproducer.program(case)  # refuses before anything is built
+    if options.go_overlay:
+        build.check_overlay(options.go_overlay)
     toolchains, missing = resolve(options.go)
     for one in missing:
         print(f"{one.spec}: not available: {one.why}")
@@ -145,17 +147,8 @@ def _mended(
     with tempfile.TemporaryDirectory(prefix="golib-overlay-") as temporary:
         for toolchain in toolchains:
             overlay, texts = build.resolved_overlay(toolchain, options.go_overlay, Path(temporary))
-            runs, seconds = options.runs, options.seconds
-            result = attempt(
-                wanted,
-                made,
-                toolchain,
-                folder,
-                mode=options.mode,
-                runs=runs,
-                seconds=seconds,
-                overlay=overlay,
-            )
+            given = {"mode": options.mode, "runs": options.runs, "seconds": options.seconds}
+            result = attempt(wanted, made, toolchain, folder, **given, overlay=overlay)
             print(f"with {options.go_overlay.name}: {result.said}", flush=True)
             results.append(replace(result, said=f"with the change below: {result.said}"))
             diff = "".join(_diff(path, text, toolchain.goroot) for path, text in texts.items())
@@ -164,7 +157,8 @@ def _mended(
 
 def _diff(path: Path, text: bytes | None, goroot: Path) -> str:
     name = path.relative_to(goroot) if path.is_relative_to(goroot) else path.name
-    before, after = path.read_text().splitlines(True), (text or b"").decode().splitlines(True)
+    before = path.read_text().splitlines(True) if path.exists() else []  # it may add a file
+    after = (text or b"").decode().splitlines(True)
     return "".join(difflib.unified_diff(before, after, f"a/{name}", f"b/{name}"))
 
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from golib import shards
-from golib.show import report
+from golib.options import MOST_EXHAUSTIVE
 from golib.show.report import write_atomically
 
-FINE, FAILED, USAGE, STOPPED = 0, 1, 2, 3
-"""Exit statuses: no test failed; some did; a mistake; a shard could not be run."""
+USAGE, STOPPED = 2, 3
+"""Exit statuses beside those of ``golib merge``: a mistake; a shard could not be run."""
 
 SECONDS = 15
 """For the scheduler to answer."""
@@ -56,14 +56,25 @@ def main(arguments: Sequence[str]) -> int:
     )
     given = parser.parse_args(arguments)
     try:
-        if given.shards < 0:
-            raise SearchError(
-                f"--shards {given.shards}: it is a number from 1, or 0 for {SHARDS_EACH} a worker"
-            )
+        _check(given)
         return _search(given)
     except (SearchError, shards.MergeError) as error:
         print(f"golib search: {error}", file=sys.stderr)
-        return USAGE
+    except OSError as error:
+        print(f"golib search: --json {given.json}: {error.strerror}; name another file", file=sys.stderr)
+    return USAGE
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Raises SearchError for numbers that make no sense, before anybody is asked."""
+    most = {"exhaustive": (0, MOST_EXHAUSTIVE), "hunt": (1, None), "fuzz": (1, None), "shards": (0, None)}
+    for name, (least, greatest) in most.items():
+        value = getattr(given, name)
+        if value is not None and not (least <= value and (greatest is None or value <= greatest)):
+            to = f" to {greatest}" if greatest else ""
+            raise SearchError(f"--{name} {value}: it is a number from {least}{to}")
+    if given.json and not given.json.absolute().parent.is_dir():
+        raise SearchError(f"--json {given.json}: its folder is not there; make it")
 
 
 def _search(given: argparse.Namespace) -> int:
@@ -79,15 +90,8 @@ def _search(given: argparse.Namespace) -> int:
     document = shards.merged(sorted(documents.items()))
     if given.json:
         write_atomically(given.json.absolute(), json.dumps(document, indent=1) + "\n")
-    rows = document["results"]
-    for line in report.summary(rows, list(dict.fromkeys(row["toolchain"] for row in rows))):
-        print(line)
-    for line in shards.searched(rows, document.get("drawn", {}).get("seed", "")):
-        print(line)
-    failed = [row for row in rows if row["status"] == "failed"]
-    for row in failed:
-        print(f"FAILED {row['test']} on {row['toolchain']}")
-    return STOPPED if lost else FAILED if failed else FINE
+    status = shards.tell(document)
+    return STOPPED if lost else status
 
 
 def _pytest(given: argparse.Namespace) -> list[str]:

@@ -99,15 +99,20 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         print(f"golib merge: {error.filename or given.json}: {error.strerror}", file=sys.stderr)
         return USAGE
+    return tell(document)
+
+
+def tell(document: Mapping[str, Any]) -> int:
+    """Prints what the whole came to, and gives the exit status."""
     rows = document["results"]
     for line in report.summary(rows, list(dict.fromkeys(row["toolchain"] for row in rows))):
         print(line)
     for line in searched(rows, document.get("drawn", {}).get("seed", "")):
         print(line)
-    for row in rows:
-        if row["status"] == "failed":
-            print(f"FAILED {row['test']} on {row['toolchain']}")
-    return FAILED if any(row["status"] == "failed" for row in rows) else FINE
+    failed = [row for row in rows if row["status"] == "failed"]
+    for row in failed:
+        print(f"FAILED {row['test']} on {row['toolchain']}")
+    return FAILED if failed else FINE
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -418,6 +418,38 @@ FULL = "callGoWithVariousStackAndGoFrame"
             "Python runs after a panic has crossed",
             Case(Thread(Python(), Go(Python(Go(Panic())), recover=True))),
         ),
+        (
+            parse("Case(Go(Spin()), blocked='SIGURG')"),
+            "node 0.0, Spin()",
+            "with blocked='SIGURG' no loop is preempted",
+            parse("Case(Go(Spin()), blocked='SIGPROF')"),
+        ),
+        (
+            parse("Case(Go(Spin()), godebug='gccheckmark=1')"),
+            "node 0.0, Spin()",
+            "with godebug='gccheckmark=1' no loop is preempted",
+            parse("Case(Go(GC()), godebug='gccheckmark=1')"),
+        ),
+        # A callback is left behind: only where the case says what it dies of.
+        (
+            parse("Case(C(Go(C(Stack(Go(C(Suspend())))))))"),
+            "node 0.0, Go()",
+            "callbacks end in the order of a stack",
+            parse("Case(C(Go(C(Stack(Go(C(Suspend())))))), dies='exitsyscall')"),
+        ),
+        # And not where the younger one waits, and the older one's stack was resumed: its end is another's.
+        (
+            parse(
+                "Case(C(Stack(Go(C(Suspend()))), Stack(Go(C(Suspend())), region=2), Resume(),"
+                " Resume(region=2)), dies='exitsyscall')"
+            ),
+            "node 0.0.0, Go()",
+            "callbacks end in the order of a stack",
+            parse(
+                "Case(C(Stack(Go(C(Suspend()))), Stack(Go(C(Suspend())), region=2), Resume(region=2),"
+                " Resume()))"
+            ),
+        ),
     ],
     ids=lambda value: str(value)[:60],
 )

@@ -38,13 +38,12 @@ FLOORS = (
     ("edges", "fuzz", "reduce", "reproduce", "footprint", "measure"),
     ("exhaustive", "hunt"),
     ("shards",),
-    ("search",),
     # pytest's side and the command: what is light, what is loaded when there is something to judge, and
     # what pytest and the shell call.
     ("options", "packages"),
     ("scenario", "bisection"),
     ("session",),
-    ("validate", "audit"),
+    ("validate", "audit", "search"),
     ("plugin", "commands"),
     ("__main__",),
 )

@@ -97,7 +97,13 @@ def test_a_worker_that_is_killed_is_made_up_for(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--on=tcp://127.0.0.1:1", "--exhaustive=2", "--shards=-1"], "--shards -1: it is a number from 1"),
+        (["--on=tcp://127.0.0.1:1", "--exhaustive=2", "--shards=-1"], "--shards -1: it is a number from 0"),
+        (["--on=tcp://127.0.0.1:1", "--exhaustive=9"], "--exhaustive 9: it is a number from 0 to 4"),
+        (["--on=tcp://127.0.0.1:1", "--hunt=0"], "--hunt 0: it is a number from 1"),
+        (
+            ["--on=tcp://127.0.0.1:1", "--fuzz=1", "--json=/no/where.json"],
+            "--json /no/where.json: its folder",
+        ),
         (["--on=tcp://127.0.0.1:1", "--exhaustive=2"], ""),
     ],
 )
