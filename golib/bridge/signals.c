@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -113,18 +112,28 @@ void golib_frame_altstack(void *arg)
 {
 	struct node *n = arg;
 	stack_t had, own = {0};
+	char *room = 0;
 
 	golib_record(n, GOLIB_BEFORE);
 	own.ss_size = n->stack;
 	own.ss_flags = n->stack ? 0 : SS_DISABLE;
-	own.ss_sp = n->stack ? malloc(n->stack) : 0;
+	if (n->stack) {
+		// Below it lies a page that nothing may touch: who needs more finds out at once.
+		room = mmap(0, PAGE + n->stack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (room == MAP_FAILED || mprotect(room, PAGE, PROT_NONE) != 0) {
+			golib_fault("there is no memory for an alternate stack");
+			return;
+		}
+		own.ss_sp = room + PAGE;
+	}
 	if (sigaltstack(&own, &had) != 0)
 		golib_fault("sigaltstack has refused the alternate stack");
 	golib_record(n, GOLIB_ENTERED);
 	golib_run_body(n);
 	golib_record(n, GOLIB_LEAVING);
 	sigaltstack(&had, 0);
-	free(own.ss_sp);
+	if (room)
+		munmap(room, PAGE + n->stack);
 	golib_record(n, GOLIB_AFTER);
 }
 
@@ -158,15 +167,26 @@ void golib_unhandle(int number)
 void golib_leaf_signal(void *arg)
 {
 	struct node *n = arg;
-	struct marked room = {0};
+	struct marked room;
+	sigset_t others, before;
+	int written;
 
 	golib_record(n, GOLIB_BEFORE);
-	if (n->nbody)
+	if (n->nbody) {
 		golib_self()->handling = n;
-	else
-		room = mark((uint64_t)__builtin_frame_address(0));
+		send(n);
+		golib_record(n, GOLIB_AFTER);
+		return;
+	}
+	// Another signal that comes just now would leave its traces there, too.
+	sigfillset(&others);
+	sigdelset(&others, n->argument);
+	pthread_sigmask(SIG_BLOCK, &others, &before);
+	room = mark((uint64_t)__builtin_frame_address(0));
 	send(n);
-	golib_record_did(n, GOLIB_AFTER, is_written(room));
+	written = is_written(room);
+	pthread_sigmask(SIG_SETMASK, &before, 0);
+	golib_record_did(n, GOLIB_AFTER, written);
 }
 
 // Signals from elsewhere: a thread that sends one to every thread of the tree,

@@ -79,6 +79,9 @@ C_FRAME = 512
 PYTHON_FRAME = 8 * KIB
 """Bytes that a ctypes callback takes: libffi, the interpreter, the call back down (2.5 KB on 3.11,
 up to 6 KB on 3.13)."""
+STARTING = {"native": 2 * KIB, "memory": 4 * KIB, "python": PYTHON_FRAME, "go": 0}
+"""Bytes that the start of a thread takes of the stack of who starts it (measured above a page that nothing may
+touch: 0.8, 3.3 and 5.4 KB); Go starts its own on a stack of its own."""
 SCENARIO = 6 * KIB
 """Bytes that a scenario takes at least, its callback and the call back down.  What else it does with its
 stack is its author's affair."""
@@ -390,6 +393,7 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             )
         case Thread():
             below = _thread(node, place, illegal)
+            needs(STARTING[node.kind], "the start of a thread")
         case Together():
             if node.policy not in POLICIES:
                 raise illegal(f"policy is one of {', '.join(map(repr, POLICIES))}")

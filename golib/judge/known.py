@@ -417,6 +417,8 @@ def _cause(data: dict[str, Any]) -> Cause:
 def _end(data: dict[str, Any]) -> End:
     if set(data) != {"kind", "words", "frames"}:
         raise ValueError("end: it has kind, words and frames")
+    if r"\d" in data["words"]:
+        raise ValueError(f"words = {data['words']!r}: a number is N there, see outcome.normalise")
     return End(Kind(data["kind"]), re.compile(data["words"]), re.compile(data["frames"]))
 
 

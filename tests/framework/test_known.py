@@ -103,6 +103,10 @@ def test_an_entry_may_have_several_ranges(tmp_path: Path) -> None:
         ({"controls": '["Case(Go())"]'}, "its control Case(Go()) contains its cause"),
         ({"end": "[{kind = 'fatal'}]"}, "end: it has kind, words and frames"),
         ({"end": "[{kind = 'bored', words = '', frames = ''}]"}, "'bored' is not a valid Kind"),
+        (
+            {"end": r"[{kind = 'signal', words = 'died by signal \d+', frames = ''}]"},
+            "a number is N there",
+        ),
         ({"releases": '["newer ones"]'}, "no Go version in 'newer ones'"),
         ({"releases": '["1.22.5 - soon"]'}, "no Go version in 'soon'"),
         ({"end": "[{kind = 'fatal', words = '(open', frames = ''}]"}, "missing ), unterminated subpattern"),

@@ -197,7 +197,7 @@ def test_a_thread_takes_a_signal_for_go(check, place, undo):
     check(C(Go(Notify()), sent, Go(Take(), undo())))
 
 
-@pytest.mark.parametrize("name", ["SIGUSR2", "SIGCHLD"])
+@pytest.mark.parametrize("name", ["SIGUSR2", "SIGCHLD", "SIGRTMIN+6"])
 def test_reset_of_what_nobody_asked_for_does_nothing(check, name):
     """ "Reset undoes the effect of any prior calls to Notify": without one there is nothing to undo."""
     check(C(Go(Reset(name=name)), Signal(C(), name=name)))
@@ -207,6 +207,10 @@ def test_an_ignored_signal_does_nothing(check):
     sent = Signal(name="SIGUSR2")
     check(C(Go(Ignore()), sent, Go(Notify()), sent, Go(Take(), Ignore()), sent, Go(Reset())))
     check(C(Go(Notify(), Ignore()), Thread(C(sent)), Go(Reset())))
+
+
+def test_what_comes_beside_an_ignored_signal_is_not_taken_for_it(check):
+    check(Go(Ignore()), C(*[Signal(name="SIGUSR2")] * 500), signals="SIGPROF", on=("cpuprofile",))
 
 
 @pytest.mark.parametrize("round", [1, 2, 3])
