@@ -80,8 +80,8 @@ PYTHON_FRAME = 8 * KIB
 """Bytes that a ctypes callback takes: libffi, the interpreter, the call back down (2.5 KB on 3.11,
 up to 6 KB on 3.13)."""
 STARTING = {"native": 2 * KIB, "memory": 4 * KIB, "python": PYTHON_FRAME, "go": 0}
-"""Bytes that the start of a thread takes of the stack of who starts it (measured above a page that nothing may
-touch: 0.8, 3.3 and 5.4 KB); Go starts its own on a stack of its own."""
+"""Bytes that the start of a thread takes of the stack of who starts it (measured above a page that nothing
+may touch: 0.8, 3.3 and 5.4 KB); Go starts its own on a stack of its own."""
 SCENARIO = 6 * KIB
 """Bytes that a scenario takes at least, its callback and the call back down.  What else it does with its
 stack is its author's affair."""

@@ -5,7 +5,22 @@ from __future__ import annotations
 
 import pytest
 
-from golib import GC, Block, C, Go, Grow, LockThread, Panic, Python, Stack, Thread, Together, Wake, Yield
+from golib import (
+    GC,
+    Block,
+    C,
+    Go,
+    Goexit,
+    Grow,
+    LockThread,
+    Panic,
+    Python,
+    Stack,
+    Thread,
+    Together,
+    Wake,
+    Yield,
+)
 from golib.case.calltree import GODEBUGS, SWITCHES
 
 NESTED = Go(GC(), C(Go(Block(), Wake(), C(Go(Grow(stack=100_000)), stack=40_000)), stack=8_000), Yield())
@@ -38,6 +53,12 @@ def test_threads_that_come_and_go(check, switch, bounds):
 def test_a_panic(check, switch):
     recovering = Go(C(Go(Panic()), stack=40_000), recover=True, deferred=(Block(), Wake(), GC()))
     check(recovering, Go(Thread(C(recovering), kind="go")), on=(switch,))
+
+
+@pytest.mark.parametrize("leave", [Panic, Goexit])
+def test_a_mutex_that_is_waited_for_is_unlocked_while_a_callback_is_left(check, leave):
+    """The profile of mutexes takes the stack of who unlocks one (golib-4)."""
+    check(Go(Thread(Go(leave()), kind="go", recover=True, deferred=(Wake(),) * 30)), on=("mutexprofile",))
 
 
 def test_everything_at_once(check, bounds):
