@@ -72,7 +72,7 @@ def on_path() -> Toolchain:
 
 
 class Counted:
-    """A toolchain that counts how often its go command builds."""
+    """A toolchain that counts how often its go command looks what a library is made of, and builds it."""
 
     def __init__(self, real: Toolchain, folder: Path) -> None:
         self.toolchain = Toolchain("counted", real.version, folder)
@@ -85,12 +85,16 @@ class Counted:
     def becomes(self, body: str) -> None:
         go = self.toolchain.go
         asked = f'[ "$1" = build ] || exec {self.real} "$@"'
-        go.write_text(f"#!/bin/sh\n{asked}\necho run >> {self._log}\n{body}\n")
+        go.write_text(f"#!/bin/sh\necho $1 $2 >> {self._log}\n{asked}\n{body}\n")
         go.chmod(0o755)
 
     @property
+    def looks(self) -> int:
+        return self._log.read_text().count("list -export\n")
+
+    @property
     def runs(self) -> int:
-        return len(self._log.read_text().splitlines())
+        return self._log.read_text().count("build ")
 
 
 @pytest.fixture
@@ -420,7 +424,7 @@ def test_a_session_runs_the_go_command_once(package: Path, counted: Counted) -> 
         build(counted.toolchain, package=package, session=session, progress=lines.append)
         for session in ("one", "one", "two", "one", "two")
     ]
-    assert counted.runs == 2
+    assert (counted.looks, counted.runs) == (2, 1)
     assert lines == [f"building package with {counted.toolchain.name} (real)"] * 2
     assert len(set(map(repr, libraries))) == 1
 
@@ -428,7 +432,35 @@ def test_a_session_runs_the_go_command_once(package: Path, counted: Counted) -> 
 def test_without_a_session_the_go_command_decides_each_time(package: Path, counted: Counted) -> None:
     first = build(counted.toolchain, package=package)
     assert build(counted.toolchain, package=package) == first
-    assert counted.runs == 2
+    assert (counted.looks, counted.runs) == (2, 1)
+
+
+def test_a_change_that_no_importer_notices_makes_another_library(package: Path, counted: Counted) -> None:
+    """The compiler reads of an import what it exports, and not what its functions do."""
+    for name, imports, body in (("near", 'import "example/answer/far"', "far.Answer()"), ("far", "", "42")):
+        (package / name).mkdir()
+        source = f"package {name}\n{imports}\n\n//go:noinline\nfunc Answer() int {{ return {body} }}\n"
+        (package / name / f"{name}.go").write_text(source)
+    main = ANSWER.replace('import "C"', 'import "C"\nimport "example/answer/near"')
+    (package / "answer.go").write_text(main.replace("42", "C.int(near.Answer())"))
+    first = build(counted.toolchain, package=package)
+    far = package / "far" / "far.go"
+    far.write_text(far.read_text().replace("42", "43"))
+    second = build(counted.toolchain, package=package)
+    assert (answer_of(first.path), answer_of(second.path)) == (42, 43)
+    far.write_text(far.read_text().replace("43", "42"))
+    assert build(counted.toolchain, package=package) == first
+    assert (counted.looks, counted.runs) == (3, 2)
+
+
+def test_another_linker_makes_another_library(package: Path, counted: Counted) -> None:
+    link = counted.toolchain.goroot / "pkg" / "tool" / "linux_amd64" / "link"
+    link.parent.mkdir(parents=True)
+    for content in ("one", "one", "another"):
+        link.write_text(content)
+        os.utime(link, (0, 0))
+        build(counted.toolchain, package=package)
+    assert (counted.looks, counted.runs) == (3, 2)
 
 
 def builder(counted: Counted, package: Path) -> subprocess.Popen[str]:
