@@ -67,6 +67,8 @@ LOCK_SECONDS = 2 * BUILD_SECONDS
 
 KEEP_DAYS = 7
 """Libraries and stamps that no session has used for so long are removed: far longer than any run."""
+SWEEP_HOURS = 12
+"""So often at most they are looked for: in a cache that has been in use for a while it takes half a second."""
 
 # The loader maps a library where it was linked to lie, if that is free.  ThreadSanitizer knows Go's code and
 # variables below 0xe000000000 only (compiler-rt, tsan_platform.h, "Go on linux/x86_64"): where the loader
@@ -423,6 +425,10 @@ def _sweep(entry: Path) -> None:
     """Removes what killed builds left in the entry, and from all entries what nobody uses any more."""
     for leftover in entry.glob("build-*"):
         shutil.rmtree(leftover, ignore_errors=True)
+    swept = entry.parent / "swept"
+    if swept.exists() and swept.stat().st_mtime > time.time() - SWEEP_HOURS * 60 * 60:
+        return
+    swept.touch()
     oldest = time.time() - KEEP_DAYS * 24 * 60 * 60
     for file in (
         file for what in ("libgolib", "linked", "session") for file in entry.parent.glob(f"*/{what}-*")

@@ -548,6 +548,10 @@ def test_what_nobody_used_for_long_is_removed(package: Path, on_path: Toolchain,
     for path in old.path.parent.iterdir():
         os.utime(path, (then, then))
     build(on_path, flavour="absent", package=package, session="t")
+    assert old.path.exists()  # they have just been looked for
+    swept = old.path.parents[1] / "swept"
+    os.utime(swept, (then, then))
+    build(on_path, flavour="absent", package=package, session="u")
     assert young.path.exists()
     assert sorted(path.name for path in old.path.parent.iterdir()) == ["lock", "overlay"]
     assert build(on_path, package=package, session="s") == old
