@@ -662,8 +662,11 @@ def _check_way(node: Signal, place: _Place, illegal: Any) -> None:
         raise illegal("the kernel gives a signal for the process to the main thread")
     if node.by == "child" and node.name != "SIGCHLD":
         raise illegal("a child that ends sends SIGCHLD")
-    if node.name in SYNCHRONOUS and place.thread == "go":
-        raise illegal("on a thread of Go's os/signal has rules of its own")
+    if node.name == "SIGPIPE" and place.thread == "go":
+        raise illegal(
+            "on a thread of Go's it is what it is in a Go program, where no handler of the host's is spoken"
+            " of (os/signal, SIGPIPE)"
+        )
 
 
 def _check_switch(node: TurnOn | TurnOff, place: _Place, illegal: Any) -> None:

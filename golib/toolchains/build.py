@@ -68,7 +68,7 @@ LOCK_SECONDS = 2 * BUILD_SECONDS
 KEEP_DAYS = 7
 """Libraries and stamps that no session has used for so long are removed: far longer than any run."""
 SWEEP_HOURS = 12
-"""So often at most they are looked for: in a cache that has been in use for a while it takes half a second."""
+"""So often at most they are looked for: in a cache that has been in use for long it takes half a second."""
 
 # The loader maps a library where it was linked to lie, if that is free.  ThreadSanitizer knows Go's code and
 # variables below 0xe000000000 only (compiler-rt, tsan_platform.h, "Go on linux/x86_64"): where the loader

@@ -169,6 +169,14 @@ def test_a_fault_and_a_broken_pipe_in_c_are_the_hosts(check, place, handlers, na
     check(ON_C_THREADS[place](Signal(C(stack=4096), name=name)), handlers=handlers)
 
 
+@pytest.mark.parametrize("handlers", ["early", "early nostack", "early masked"])
+@pytest.mark.parametrize("before", [(), (Go(),), (Go(C(Go())),)], ids=["first", "later", "nested"])
+def test_a_fault_in_c_on_a_thread_of_gos_is_the_hosts(check, handlers, before):
+    """What Go runs in C, on whatever thread, is non-Go code."""
+    fault = Signal(C(stack=4096), name="SIGSEGV")
+    check(Go(Thread(C(*before, fault, Go(C(fault)), fault), kind="go")), handlers=handlers)
+
+
 @pytest.mark.parametrize("place", ["second", "native", "below-go", "go-thread"])
 def test_a_child_that_ends(check, place):
     check(PLACES[place](Signal(C(), name="SIGCHLD", by="child")))
