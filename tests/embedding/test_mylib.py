@@ -32,6 +32,18 @@ def test_goroutines_call_back(lib: Any) -> None:
 
 
 @golib.everywhere(mylib)
+def test_a_goroutine_that_changes_its_thread_between_two_calls(lib: Any) -> None:
+    seen: list[int] = []
+
+    def call_again(lap: int) -> int:
+        lib.MylibVisit(2, lib.visit_fn(seen.append))
+        return lap
+
+    assert lib.MylibWander(4, lib.map_fn(call_again)) == 3
+    assert seen == [0, 1] * 4
+
+
+@golib.everywhere(mylib)
 def test_a_panic_through_c_is_recovered(lib: Any) -> None:
     assert lib.MylibRecover(3) == 3
 

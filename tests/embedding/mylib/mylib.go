@@ -56,6 +56,42 @@ func MylibElsewhere(n C.int, f C.visit_fn) {
 	all.Wait()
 }
 
+// MylibWander has one goroutine call f with 0, 1, … n-1, each time on another
+// thread than before: how often it had moved.
+//
+//export MylibWander
+func MylibWander(n int, f C.map_fn) (moved int) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i, before := 0, 0; i < n; i++ {
+			for before == syscall.Gettid() {
+				leave()
+			}
+			if before != 0 {
+				moved++
+			}
+			before = syscall.Gettid()
+			C.apply(f, C.int64_t(i))
+		}
+	}()
+	<-done
+	return
+}
+
+// leave goes on on another thread, most often: who comes next keeps this one.
+func leave() {
+	taken, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		close(taken)
+		<-gone
+	}()
+	<-taken
+	time.AfterFunc(time.Millisecond, func() { close(gone) })
+}
+
 // MylibRecover recovers a panic that has come through C: how often.
 //
 //export MylibRecover
