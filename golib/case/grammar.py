@@ -14,7 +14,7 @@ Pure: no process, no clock, no Go.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -245,29 +245,44 @@ def _exports(place: Place) -> tuple[Form, ...]:
 def case(choose: Choose, bounds: Sequence[calltree.Bounds], worlds: bool = True) -> Case:
     """The case that these choices make; a size in it may still be illegal.  ``worlds=False``: only the bounds
     vary."""
-    world: dict[str, Any] = {"bounds": choose(bounds)}
-    on: tuple[str, ...] = ()
-    blocked = ""
-    if worlds and choose((False, False, False, True)):
-        world["on"] = on = tuple(switch for switch in calltree.SWITCHES if choose((False, True)))
+    if not worlds:
+        return _grown(choose, {"bounds": choose(bounds)})
+    return case_in(choose, world(choose, bounds))
+
+
+def world(choose: Choose, bounds: Sequence[calltree.Bounds]) -> dict[str, Any]:
+    """A world, as keywords of a case: as a rule only the bounds differ from a plain one."""
+    made: dict[str, Any] = {"bounds": choose(bounds)}
+    if choose((False, False, False, True)):
+        made["on"] = on = tuple(switch for switch in calltree.SWITCHES if choose((False, True)))
         for field in dataclasses.fields(Case):
             if values := field.metadata.get("drawn"):
-                world[field.name] = choose(values)
-        blocked = world["blocked"]
-        world["signals"] = choose(("", "", *deliverable(on, blocked)))
+                made[field.name] = choose(values)
+        made["signals"] = choose(("", "", *deliverable(on, made["blocked"])))
+    if choose((False, False, False, False, True)):
+        made["handlers"] = choose(calltree.HANDLERS)
+    return made
+
+
+def case_in(choose: Choose, world: Mapping[str, Any]) -> Case:
+    """The case that these choices make in that world; a size in it may still be illegal."""
+    made = _grown(choose, world)
+    return phrases.into(made, choose, MAX_NODES) if choose((False, True)) else made
+
+
+def _grown(choose: Choose, world: Mapping[str, Any]) -> Case:
+    handlers, blocked = world.get("handlers"), world.get("blocked", "")
     handled: tuple[str, ...] = ()
-    if worlds and choose((False, False, False, False, True)):
-        world["handlers"] = choose(calltree.HANDLERS)
+    if handlers is not None:
         without = {blocked, world.get("signals")}
-        if world["handlers"] == "nostack":
+        if handlers == "nostack":
             without.add("SIGURG")
-        if "early" not in world["handlers"]:
+        if "early" not in handlers:
             without |= set(calltree.SYNCHRONOUS)
         handled = tuple(name for name in calltree.HANDLED if name not in without)
-    onstack = world.get("handlers") != "nostack"
-    place = Place("c", signals=deliverable(on, blocked), handled=handled, onstack=onstack)
-    made = Case(*_Grower(choose).slot(Slot(place, TREES)), **world)
-    return phrases.into(made, choose, MAX_NODES) if worlds and choose((False, True)) else made
+    signals = deliverable(world.get("on", ()), blocked)
+    place = Place("c", signals=signals, handled=handled, onstack=handlers != "nostack")
+    return Case(*_Grower(choose).slot(Slot(place, TREES)), **world)
 
 
 def deliverable(on: tuple[str, ...], blocked: str) -> tuple[str, ...]:

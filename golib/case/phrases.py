@@ -103,12 +103,15 @@ WORDS = frozenset(
 
 
 def into(case: Case, choose: Choose, most: int) -> Case:
-    """The case with one of the phrases in it, where it has a C frame, and ``most`` nodes then."""
+    """The case with one of the phrases in it, in one of its C frames or in a new one, where it has at most
+    ``most`` nodes then."""
     placed = list(case.walk())
     places = tuple(one.number for one in placed if isinstance(one.node, C) and one.node.times == 1)
     phrase = choose(PHRASES)(choose)
-    if not places or len(placed) + Case(*phrase).size() > most:
+    if len(placed) + Case(*phrase).size() + (not places) > most:
         return case
+    if not places:
+        return case.having(*case.trees, C(*phrase))
     wanted, number = choose(places), -1
 
     def changed(node: Node) -> Node:
