@@ -293,8 +293,10 @@ def setting(case: Case) -> tuple[object, ...]:
     """What cases must share to run in a row in one child, their whole world; and whether one may at all.
 
     The bounds, not the flavour that they need: what the main thread has been told once is cached, and a later
-    case whose bounds are hidden would not have to do without."""
-    alone = id(case) if legality.leaves_interpreter(case) or case.calls() or case.dies else 0
+    case whose bounds are hidden would not have to do without.  One that blocks a signal has a child of its
+    own: what Go unblocks, it unblocks at a thread's first callback."""
+    ends = legality.leaves_interpreter(case) or case.calls() or case.dies
+    alone = id(case) if ends or case.blocked else 0
     return (*sorted(case.world().items()), alone)
 
 

@@ -186,3 +186,44 @@ os.execv('/bin/grep', ['grep', '^SigIgn', '/proc/self/status'])
     wanted = sum(1 << (getattr(signal, name) - 1) for name in names if name != "SIGPIPE")
     assert int(done.stdout.split()[1], 16) & wanted == wanted
     assert done.returncode == 0
+
+
+LATER = pytest.param(
+    "later",
+    marks=pytest.mark.xfail(
+        strict=True,
+        reason="the other side of golib-10: only a thread's first callback unblocks anything, so Go runs with"
+        " blocked what C has blocked since",
+    ),
+)
+
+
+@pytest.mark.parametrize("when", ["first", LATER])
+def test_what_c_has_blocked_is_unblocked_while_go_runs(golib_bridge, when):
+    """ "If the non-Go code starts a new thread, changes the signal mask, and then invokes a Go function in
+    that thread, the Go runtime will automatically unblock certain signals: […] SIGPROF" (os/signal): another
+    thread looks at it while Go collects."""
+    script = f"""
+import signal
+seen, over = set(), threading.Event()
+def look(tid):
+    while not over.is_set():
+        with open(f"/proc/self/task/{{tid}}/status") as status:
+            mask = next(line for line in status if line.startswith("SigBlk:"))
+        seen.add(int(mask.split()[1], 16) >> (signal.SIGPROF - 1) & 1)
+def calls():
+    if {when!r} == "later":
+        library.GoEmpty()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGPROF}})
+    looking = threading.Thread(target=look, args=(threading.get_native_id(),))
+    looking.start()
+    for _ in range(500):
+        library.GoF(0)
+    over.set()
+    looking.join()
+thread = threading.Thread(target=calls)
+thread.start()
+thread.join()
+print(0 in seen)
+"""
+    assert ended(golib_bridge, script).stdout == "True\n"
