@@ -32,11 +32,13 @@ def test_threads_meet_at_a_gate_and_a_delay_takes_its_time(subject: Subject) -> 
 
 
 def test_a_swept_delay_takes_a_step_more_each_time(subject: Subject) -> None:
-    outcome = subject.run(Case(Go(), C(Delay(ns=3_000_000, steps=3), times=3)))
-    first, last = of(outcome.events, 2, script.Phase.AFTER)
-    assert first.did >= 1_000_000
-    assert last.did >= 3_000_000
-    assert first.did < 3_000_000 or last.did > first.did
+    firsts = []
+    for _ in range(10):  # a busy machine may take its time
+        outcome = subject.run(Case(Go(), C(Delay(ns=3_000_000, steps=3), times=3)))
+        first, last = of(outcome.events, 2, script.Phase.AFTER)
+        assert last.did >= 3_000_000
+        firsts.append(first.did)
+    assert 1_000_000 <= min(firsts) < 3_000_000
 
 
 @pytest.mark.parametrize("processors", [0, 1])
