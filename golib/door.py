@@ -171,8 +171,8 @@ class Subject:
                 raise IllegalCase(f"{export.label}: {wrong}")
 
     def _check_release(self, case: Case) -> None:
-        """Raises IllegalCase for ranges that are none, and NewerError where the release lacks what a node
-        needs."""
+        """Raises IllegalCase for ranges that are none, NewerError where the release lacks what a node needs,
+        and NotJudgedError where the build cannot be asked."""
         for text, _ in case.dies if isinstance(case.dies, tuple) else ():
             try:
                 ranges.read(text)
@@ -183,6 +183,8 @@ class Subject:
             since = placed.node.since
             if since and version_key(version) < version_key(f"{since}.0"):
                 raise NewerError(f"{placed.node.label} is there since Go {since}; this is {version}")
+        if why := sanitizers.refusal(case, self.library.flags):
+            raise sanitizers.NotJudgedError(why)
 
     def _check_calls(self, case: Case) -> None:
         """ "module:function" is looked up in the child, which alone may load what the module loads."""

@@ -773,7 +773,7 @@ class Check:
         """Runs a case; it is judged by ``judge``."""
         try:
             return self._bridge.run(case, timeout, trace_file)
-        except build.NewerError as error:
+        except (build.NewerError, sanitizers.NotJudgedError) as error:
             pytest.skip(str(error))
         except _NO_OUTCOME as error:
             pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
@@ -938,8 +938,10 @@ class Fuzz:
         return fuzz.Fuzzer(self._bridge.subject, self._bridge.version, self._issues, self._run.timeout)
 
     def _search(self, cases: Sequence[Case], at_edges: Sequence[Edge] = ()) -> fuzz.Search:
+        flags = self._run.options.flags
+        asked = [case for case in cases if not sanitizers.refusal(case, flags)]
         with _sentences():
-            return self._fuzzer().search(cases, at_edges)
+            return self._fuzzer().search(asked, at_edges)
 
     def _judge(self, search: fuzz.Search) -> None:
         run, bridge = self._run, self._bridge

@@ -123,8 +123,7 @@ SIZE = HEADER + CAPACITY * ctypes.sizeof(EventStruct)
 """Bytes of the shared memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One crossing, as it was seen.  Addresses and sizes in bytes.
 
     ``values`` holds the runtime's fields that this release has; it is empty on a thread that has
@@ -153,8 +152,7 @@ class Event:
     when it was unlocked.  GC, Yield and LockThread are seen by ``collections``, ``stops`` and ``lockedExt``.
 
     AFTER, in C, of Setrlimit: the soft limit afterwards in bytes, 2**64-1 for none.  Of Signal: 1 if the
-    kernel wrote a signal's frame on this thread meanwhile; where further signals arrive, any of them; 2 if
-    there was no handler yet, and the kernel dropped the signal.
+    kernel wrote a frame of a signal on this thread, on which all others are blocked meanwhile.
 
     CROSSING and CROSSED: the number of that callback, the same in both, and no other's in this trace.
 
@@ -165,7 +163,7 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """The event as data; ``from_json`` reads it."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"values": dict(self.values)}
+        return {name: getattr(self, name) for name in self._fields} | {"values": dict(self.values)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Event:

@@ -6,10 +6,15 @@ A sanitizer ends the process with a report of its own, which is an outcome like 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from golib.case.calltree import Case
 from golib.toolchains.build import Library
 
+SECOND = "a second Go library (second=): the race detectors of both want the same addresses"
+
 NOT_JUDGED = {
-    "-race": ("accesses of C, and so of the bridge's C frames: the race detector sees Go's alone",),
+    "-race": ("accesses of C, and so of the bridge's C frames: the race detector sees Go's alone", SECOND),
     "-asan": (
         "the variables of C frames: a panic leaves the frames behind without a word to the sanitizer, so C is"
         " built without red zones on the stack",
@@ -36,6 +41,15 @@ _VARIABLES = {
         )
     },
 }
+
+
+class NotJudgedError(Exception):
+    """This build cannot be asked: one sentence."""
+
+
+def refusal(case: Case, flags: Sequence[str]) -> str:
+    """Why a library of that build cannot run the case, or nothing."""
+    return f"not judged with -race: {SECOND}" if case.second and "-race" in flags else ""
 
 
 def variables(library: Library) -> tuple[tuple[str, str], ...]:

@@ -6,7 +6,6 @@ certain number of bytes is the scenario: it opens one, calls the export, and clo
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import IntEnum
 
 import pytest
@@ -228,7 +227,7 @@ def test_what_a_callback_does_not_give_back_is_found(users: Subject, field: str)
     if field not in values:
         pytest.skip(f"this release has no {field}")
     values[field] += 16
-    events[index] = replace(events[index], values=values)
+    events[index] = events[index]._replace(values=values)
     found = list(model.divergences(outcome.case, events, complete=True))
     assert [(one.index, one.phase, one.field) for one in found] == [(index, Phase.CROSSED, field)]
 
@@ -242,6 +241,6 @@ def test_the_threads_own_state_is_held_against_it(users: Subject, changed: dict[
     outcome = users.run(Case(Go(scenario(Scenario.TWICE))))
     events = list(outcome.events)
     index = next(i for i, event in enumerate(events) if event.phase is Phase.CROSSED)
-    events[index] = replace(events[index], **changed)  # type: ignore[arg-type]
+    events[index] = events[index]._replace(**changed)  # type: ignore[arg-type]
     found = list(model.divergences(outcome.case, events, complete=True))
     assert [(one.index, one.field) for one in found] == [(index, next(iter(changed)))]

@@ -456,18 +456,18 @@ def others(value: Any) -> Iterator[Any]:
 
 def changes(event: Event) -> Iterator[tuple[str, list[Event]]]:
     """Each of its fields, and the event with other values there."""
-    for name in Event.__slots__:
+    for name in Event._fields:
         value = getattr(event, name)
         if name == "phase":
-            yield name, [dataclasses.replace(event, phase=one) for one in Phase if one is not value]
+            yield name, [event._replace(phase=one) for one in Phase if one is not value]
         elif name == "values":
             for field, number in value.items():
                 yield (
                     field,
-                    [dataclasses.replace(event, values={**value, field: other}) for other in others(number)],
+                    [event._replace(values={**value, field: other}) for other in others(number)],
                 )
         else:
-            yield name, [dataclasses.replace(event, **{name: other}) for other in others(value)]
+            yield name, [event._replace(**{name: other}) for other in others(value)]
 
 
 @pytest.mark.parametrize("issue", SHIPPED, ids=[issue.id for issue in SHIPPED])

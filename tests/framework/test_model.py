@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from golib import (
@@ -128,7 +126,7 @@ class Trace:
         own = {name: changes.pop(name) for name in list(changes) if hasattr(event, name)}
         if told:
             own["told"] = told
-        events[index] = dataclasses.replace(event, values=event.values | changes, **own)
+        events[index] = event._replace(values=event.values | changes, **own)
         return events
 
 
@@ -199,9 +197,9 @@ def handled():
     trace.first(0, HIGH)
     trace.event(1, B).event(1, E, did=2)
     blocked = {"sigmask": 1 << calltree.HANDLED["SIGUSR2"] - 1}
-    trace.events[-1] = dataclasses.replace(trace.events[-1], **blocked)
+    trace.events[-1] = trace.events[-1]._replace(**blocked)
     trace.event(2, E).event(2, L).event(1, L)
-    trace.events[-1] = dataclasses.replace(trace.events[-1], **blocked)
+    trace.events[-1] = trace.events[-1]._replace(**blocked)
     return Case(Go(), Signal(C())), trace.event(1, A)
 
 
@@ -229,7 +227,7 @@ def ended():
     trace.tid, trace.queries, trace.told = 1, 0, (0, 0)
     trace.values = dict.fromkeys(values, 0)
     trace.event(0, D)
-    trace.events[-1] = dataclasses.replace(trace.events[-1], values=dict.fromkeys(values, 0), m=m)
+    trace.events[-1] = trace.events[-1]._replace(values=dict.fromkeys(values, 0), m=m)
     trace.values, trace.m = {}, 0
     return Case(Thread(Go())), trace.event(0, A)
 
@@ -254,7 +252,7 @@ def go_made():
     inside.event(2, A)
     inside.values["ncgo"] = 0
     inside.event(2, A, True).event(1, L, True)
-    around = [dataclasses.replace(head[1], node=1, phase=phase) for phase in (B, A)]
+    around = [head[1]._replace(node=1, phase=phase) for phase in (B, A)]
     trace.events = [*head, around[0], *inside.events, around[1], *tail]
     return Case(Go(Thread(Go(), kind="go"))), trace
 
@@ -429,8 +427,7 @@ def test_what_the_main_thread_has_blocked_gos_own_threads_have_not():
     assert legality.check(blocked)
     own = {event.tid for event in trace.events if event.values.get("isextra") == 0}
     masked = [
-        event if event.tid in own or event.in_go else dataclasses.replace(event, sigmask=1 << 9)
-        for event in trace.events
+        event if event.tid in own or event.in_go else event._replace(sigmask=1 << 9) for event in trace.events
     ]
     assert found(blocked, masked) == []
 
@@ -453,12 +450,12 @@ def test_the_prefix_of_a_case_that_died_is_no_difference():
 def test_a_field_that_a_release_lacks_is_left_out():
     case, trace = nested()
     events = [
-        dataclasses.replace(event, values={k: v for k, v in event.values.items() if k != "accurate"})
+        event._replace(values={k: v for k, v in event.values.items() if k != "accurate"})
         for event in trace.events
     ]
     assert found(case, events) == []
     # The flag is then what pthread was last told: a second question is one too many.
-    events[5] = dataclasses.replace(events[5], queries=2)
+    events[5] = events[5]._replace(queries=2)
     assert Rule.CACHED in {one.rule for one in found(case, events)}
 
 
@@ -468,7 +465,7 @@ def test_threads_are_told_apart():
     for event in trace.events:
         tid = event.tid + 100
         values = event.values | ({"procid": tid} if "procid" in event.values else {})
-        by_other.append(dataclasses.replace(event, tid=tid, values=values))
+        by_other.append(event._replace(tid=tid, values=values))
     assert [one for one in found(case, by_other) if one.rule is not Rule.DROPPED] == []
 
 
@@ -525,7 +522,7 @@ def test_three_events_too_many_on_another_thread(right):
 
 def test_a_thread_that_nobody_asked_for():
     case, trace = nested()
-    stray = dataclasses.replace(trace.events[0], tid=99, node=1, phase=E)
+    stray = trace.events[0]._replace(tid=99, node=1, phase=E)
     assert order(case, [*trace.events, stray]) == [("none", "node 1 entered in C")]
 
 
@@ -538,7 +535,7 @@ def test_a_thread_that_did_not_come():
 def test_a_thread_of_a_repeated_frame_that_ran_once_too_often():
     case, trace = ended()
     again = [event for event in trace.events if event.tid != trace.events[0].tid]
-    events = [*trace.events, *(dataclasses.replace(event, tid=98) for event in again)]
+    events = [*trace.events, *(event._replace(tid=98) for event in again)]
     assert order(case, events) == [("none", "node 0 entered in C")]
 
 
@@ -644,7 +641,7 @@ def test_a_question_at_every_call_of_a_stack_that_is_known_is_one_too_many():
     case, trace = remembered()
     last = next(n for n, event in enumerate(trace.events) if event.node == 3 and n > 12)
     asked = [
-        dataclasses.replace(event, queries=event.queries + 98) if n >= last else event
+        event._replace(queries=event.queries + 98) if n >= last else event
         for n, event in enumerate(trace.events)
     ]
     assert [one.key for one in found(case, asked)] == ["count queries"]
@@ -652,5 +649,5 @@ def test_a_question_at_every_call_of_a_stack_that_is_known_is_one_too_many():
 
 def test_a_runtime_that_asks_less_is_none():
     case, trace = hidden()
-    fewer = [dataclasses.replace(event, queries=0) for event in trace.events]
+    fewer = [event._replace(queries=0) for event in trace.events]
     assert found(case, fewer) == []

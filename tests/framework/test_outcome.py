@@ -32,6 +32,7 @@ from golib.judge.outcome import (
 from golib.run.child import Request
 from golib.run.forkserver import HEAD, SAMPLES, TAIL, ForkServer
 from golib.run.trace import CAPACITY, HARNESS_STATUS, OUT_OF_TIME, Ended, Record
+from golib.toolchains import sanitizers
 from golib.toolchains.build import BRIDGE, FLAGS, build
 from golib.toolchains.sanitizers import NOT_JUDGED, RACE_STATUS
 from golib.toolchains.toolchain import Toolchain, resolve
@@ -509,6 +510,12 @@ def test_a_hang_in_a_library_that_lies_elsewhere_shows_the_same_functions(
     outcome = broken_off(racing, Break.HANG_IN_GO, in_go=True, timeout=1.0)
     assert outcome.kind is Kind.HANG
     assert "\nruntime.stoplockedm(...)\n" in outcome.stderr
+
+
+def test_two_race_detectors_are_not_asked_of_one_process(go_on_path: Toolchain, testrun_uid: str) -> None:
+    racing = golib.open(build(go_on_path, flags=("-race",), session=testrun_uid))
+    with pytest.raises(sanitizers.NotJudgedError, match=r"^not judged with -race: a second Go library"):
+        racing.run(Case(Go(), second="after"))
 
 
 def test_without_the_flag_the_planted_race_is_not_seen(

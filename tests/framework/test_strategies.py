@@ -140,7 +140,7 @@ def test_the_cases_of_a_few_shards_exercise_each_rule_of_the_model(go_on_path, t
 def renumbered(outcome):
     """The events of one case of a row, numbered as if it had run alone."""
     first = min((event.node for event in outcome.events), default=0)
-    return [dataclasses.replace(event, node=event.node - first) for event in outcome.events]
+    return [event._replace(node=event.node - first) for event in outcome.events]
 
 
 def test_the_same_seed_draws_the_same_cases_in_another_process():
