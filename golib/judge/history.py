@@ -11,12 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from golib.toolchains.toolchain import version_key
 
 if TYPE_CHECKING:
-    from golib.judge.known import KnownIssue
+    from golib.case.calltree import Case
 
 FILE = Path(__file__).with_name("history.json")
 SCHEMA = 1
@@ -24,6 +24,18 @@ SCHEMA = 1
 
 class HistoryError(ValueError):
     """The file is no history: one sentence."""
+
+
+class Proven(Protocol):
+    """What a history asks of a known issue."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def rate(self) -> float: ...
+    @property
+    def proof(self) -> Case: ...
+    def masked_in(self, version: str) -> bool: ...
 
 
 def read(path: Path = FILE) -> dict[str, dict[str, Any]]:
@@ -82,7 +94,7 @@ def text(releases: Mapping[str, Mapping[str, Any]]) -> str:
     return f'{{"schema": {SCHEMA}, "releases": {{\n{lines}\n}}}}\n'
 
 
-def cells(proofs: Mapping[str, Mapping[str, int]], issues: Sequence[KnownIssue]) -> dict[str, Any]:
+def cells(proofs: Mapping[str, Mapping[str, int]], issues: Sequence[Proven]) -> dict[str, Any]:
     """The cells of a release from the ``proofs`` of its results: with the hash of the case that ran."""
     hashes = {issue.id: case_hash(issue) for issue in issues}
     return {name: {**proof, "case": hashes[name]} for name, proof in proofs.items()}
@@ -99,7 +111,7 @@ def together(before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
     return whole
 
 
-def case_hash(issue: KnownIssue) -> str:
+def case_hash(issue: Proven) -> str:
     """Of the proof: a cell that another case made says nothing of this one."""
     return hashlib.sha256(repr(issue.proof).encode()).hexdigest()[:12]
 
@@ -109,7 +121,7 @@ def shows(cell: Mapping[str, Any]) -> bool:
     return bool(cell["shown"] > cell["others"])
 
 
-def measured(releases: Mapping[str, Mapping[str, Any]], issue: KnownIssue) -> tuple[tuple[str, bool], ...]:
+def measured(releases: Mapping[str, Mapping[str, Any]], issue: Proven) -> tuple[tuple[str, bool], ...]:
     """Each release that has a cell of the issue, and whether it shows there, the oldest first.  A cell of
     another case is none.  Where other faults explain all that its proof showed, the entry says whether the
     issue is there too.  What shows at a rate, and was missed in one release of a line but not before and not
