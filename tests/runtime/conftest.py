@@ -35,6 +35,13 @@ BOUNDS = ("real", "hidden", "absent")
 THREADS = ("main", "native", "memory", "python")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "slow: runs a case again and again, for what shows in some runs only; a third of this suite's time",
+    )
+
+
 @pytest.fixture(scope="session")
 def toolchain(golib_toolchain: Toolchain) -> Toolchain:
     return golib_toolchain

@@ -30,7 +30,13 @@ a hundred times (0.8**20)."""
 
 
 @pytest.mark.parametrize(
-    ("issue", "what", "case"), CONTROLS, ids=[f"{issue.id}-{what}" for issue, what, _ in CONTROLS]
+    ("issue", "what", "case"),
+    [
+        pytest.param(
+            issue, what, case, id=f"{issue.id}-{what}", marks=pytest.mark.slow if issue.rate < 1 else ()
+        )
+        for issue, what, case in CONTROLS
+    ],
 )
 def test_without_its_cause_it_does_not_show(check, toolchain, issue, what, case):
     if not issue.affects(toolchain.version):

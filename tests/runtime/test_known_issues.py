@@ -7,7 +7,10 @@ import pytest
 
 from golib.judge import known
 
-ISSUES = known.shipped()
+ISSUES = [
+    pytest.param(issue, id=issue.id, marks=pytest.mark.slow if issue.rate < 1 else ())
+    for issue in known.shipped()
+]
 
 REPEATS = 7
 """Runs, in units of 1/rate: what shows at its rate is then missed once in a thousand times (e**-7)."""
@@ -21,7 +24,7 @@ one at most, some more on a busy machine. Others have all the time of a case: Go
 to die (runtime/panic.go, fatalpanic relays SIGQUIT from thread to thread and waits)."""
 
 
-@pytest.mark.parametrize("issue", ISSUES, ids=[issue.id for issue in ISSUES])
+@pytest.mark.parametrize("issue", ISSUES)
 def test_it_shows_where_the_list_says_and_nowhere_else(check, toolchain, issue):
     version = toolchain.version
     repeats = REPEATS if issue.affects(version) else REPEATS_OUTSIDE
