@@ -7,6 +7,7 @@ release notes let Go change.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from golib.run.host import MOMENTS, handler_of
+from golib.toolchains import sanitizers
 from golib.toolchains.build import Library
 
 SECONDS = 60
@@ -82,6 +84,7 @@ def footprint(library: Library) -> Footprint:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "golib.run.host", str(library.path)],
+            env=os.environ | dict(sanitizers.variables(library)),
             capture_output=True,
             text=True,
             timeout=SECONDS,

@@ -282,14 +282,16 @@ def _scarce(said: str) -> str:
 RACE = "WARNING: DATA RACE"
 """Begins a report of the race detector (https://go.dev/doc/articles/race_detector)."""
 _REPORT = re.compile(
-    rf"^(?:({RACE})|==\d+==ERROR: (AddressSanitizer: (?!failed to allocate|out of memory).*))$", re.MULTILINE
+    rf"^(?:({RACE})|(ThreadSanitizer: CHECK failed: .*)"
+    r"|==\d+==ERROR: (AddressSanitizer: (?!failed to allocate|out of memory).*))$",
+    re.MULTILINE,
 )
 
 
 def _report(said: str) -> str:
     """The headline of a sanitizer's report, or nothing."""
     found = _REPORT.search(said)
-    return (found[1] or found[2]) if found else ""
+    return next(filter(None, found.groups())) if found else ""
 
 
 _ACCESS = re.compile(r"^(?:Read|Write|Previous .*) at 0x\w+ by .*:\n  (.+)\(\)$", re.MULTILINE)

@@ -15,9 +15,10 @@ import pytest
 from broken import FLOOD_LINE, FLOOD_LINES, Break, breaking, edited, overlay_of, write_overlay
 
 import golib
-from golib import GC, C, Case, Go, Grow, Panic, SchedYield, Stack, Thread, Yield
+from golib import GC, C, Case, Go, Grow, NoCallback, Panic, SchedYield, Stack, Thread, Yield
 from golib.case.script import Phase
 from golib.door import Subject, fields_of
+from golib.judge import known
 from golib.judge.outcome import (
     FRAMES,
     KILLED,
@@ -516,6 +517,14 @@ def test_two_race_detectors_are_not_asked_of_one_process(go_on_path: Toolchain, 
     racing = golib.open(build(go_on_path, flags=("-race",), session=testrun_uid))
     with pytest.raises(sanitizers.NotJudgedError, match=r"^not judged with -race: a second Go library"):
         racing.run(Case(Go(), second="after"))
+
+
+def test_what_the_race_detector_says_of_itself_is_a_headline(go_on_path: Toolchain, testrun_uid: str) -> None:
+    """Seen of golib-15, which leaves the detector's own count of what it ignores behind."""
+    racing = golib.open(build(go_on_path, flags=("-race",), session=testrun_uid))
+    outcome = racing.run(Case(Go(NoCallback(), recover=True)), PLENTY)
+    assert outcome.headline.startswith("ThreadSanitizer: CHECK failed: ")
+    assert known.verdict(outcome, go_on_path.version, known.shipped()).issues == ("golib-15",)
 
 
 def test_without_the_flag_the_planted_race_is_not_seen(

@@ -6,11 +6,14 @@ Go's documentation says nothing of them.  What POSIX says of exit and fork holds
 loaded: silent.
 """
 
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from golib.toolchains import sanitizers
 
 PROCESS = """\
 import ctypes, os, sys, threading
@@ -24,9 +27,10 @@ SECONDS = 30
 
 def ended(bridge, script, loaded=PROCESS):
     """A process of its own; unless the script loads the library itself, it has done so and called it."""
-    path = bridge.subject().library.path
+    library = bridge.subject().library
     return subprocess.run(
-        [sys.executable, "-c", loaded + script, str(path)],
+        [sys.executable, "-c", loaded + script, str(library.path)],
+        env=os.environ | dict(sanitizers.variables(library)),
         capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
 
@@ -99,11 +103,17 @@ def test_what_a_forked_child_executes_begins_as_any_program(golib_bridge):
 
 def test_a_forked_child_calls_go(golib_bridge):
     """Into Go and out again, on the thread that forked: no other is there.  What needs one, a collection say,
-    waits for ever; Go does not say that either."""
-    calls = (
-        "def calls():\n    library.GoEmpty()\n    library.GoEmpty()\n    os._exit(0)\nprint(status_of(calls))"
-    )
-    assert ended(golib_bridge, FORK + calls).stdout == "0\n"
+    waits for ever; Go does not say that either.  So does a child that was forked while another thread held
+    one of Go's locks: seen once in 13 processes on a busy machine, so there are some."""
+    calls = """
+def calls():
+    signal.alarm(5)
+    library.GoEmpty()
+    library.GoEmpty()
+    os._exit(0)
+print(any(status_of(calls) == 0 for _ in range(4)))
+"""
+    assert ended(golib_bridge, FORK + calls).stdout == "True\n"
 
 
 @pytest.mark.parametrize("kept", ["SIGALRM", "SIGVTALRM", "SIGPROF"])
