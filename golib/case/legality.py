@@ -664,8 +664,8 @@ def _check_way(node: Signal, place: _Place, illegal: Any) -> None:
         raise illegal("a child that ends sends SIGCHLD")
     if node.name == "SIGPIPE" and place.thread == "go":
         raise illegal(
-            "on a thread of Go's it is what it is in a Go program, where no handler of the host's is spoken"
-            " of (os/signal, SIGPIPE)"
+            "os/signal promises the host's handler where a thread of C's receives it, and not on one of Go's;"
+            " put it on the former"
         )
 
 

@@ -357,8 +357,9 @@ def _build(
         # Of the linker's flags the last counts.
         options.append(f"-ldflags={ldflags} -s=0 -w=0")
     stamp = None
-    if any(entry.glob("libgolib-*.so")):  # else it is worth nobody's time what the first is made of
-        stamp = entry / f"linked-{_compiled(go, options, linked.environment)}"
+    # It is worth nobody's time what the first library of an entry is made of.
+    if any(entry.glob("libgolib-*.so")) and (made_of := _compiled(go, options, linked.environment)):
+        stamp = entry / f"linked-{made_of}"
         if digest := _stamped(entry, stamp):
             for path in (stamp, *_paths(entry, digest)):
                 path.touch()  # for _sweep in other processes
@@ -388,7 +389,8 @@ def _build(
 
 def _compiled(go: Go, options: Sequence[str], environment: Mapping[str, str]) -> str:
     """Changes with all that a library is linked from: the build ID of each package, which is compiled where
-    it is not in Go's cache, and the linker.
+    it is not in Go's cache, and the linker.  Nothing where the go command cannot say: it may be able to build
+    all the same, and if not, says why.
 
     `go build` finds out as much, but first runs cgo on runtime/cgo and compiles its C, each time, for a
     header that nobody asked for: 0.7 s of processor time, where this takes a tenth of that.
@@ -397,7 +399,9 @@ def _compiled(go: Go, options: Sequence[str], environment: Mapping[str, str]) ->
     # in the package's folder.
     what = ["-export", "-deps", "-buildmode=pie", "-f", "{{.ImportPath}} {{.BuildID}}"]
     done = go.run(["list", *what, *options, "."], BUILD_SECONDS, environment)
-    facts = f"{done.stdout}{done.returncode}"
+    if done.returncode != 0:
+        return ""
+    facts = done.stdout
     with contextlib.suppress(FileNotFoundError):
         linker = (go.toolchain.goroot / "pkg" / "tool" / "linux_amd64" / "link").stat()
         facts += f" {linker.st_size} {linker.st_mtime_ns}"

@@ -464,6 +464,16 @@ def test_another_linker_makes_another_library(package: Path, counted: Counted) -
     assert (counted.looks, counted.runs) == (3, 3)
 
 
+def test_where_go_cannot_say_what_a_library_is_made_of_it_is_built_each_time(
+    package: Path, counted: Counted
+) -> None:
+    counted.becomes(f'[ "$1" = build ] || exit 1\nexec {counted.real} "$@"')
+    for answer in ("42", "42", "43", "44"):
+        (package / "answer.go").write_text(ANSWER.replace("42", answer))
+        assert answer_of(build(counted.toolchain, package=package).path) == int(answer)
+    assert (counted.looks, counted.runs) == (3, 4)
+
+
 def builder(counted: Counted, package: Path) -> subprocess.Popen[str]:
     """Another process that builds, in the session "shared", and prints the library's path."""
     code = """\

@@ -103,15 +103,16 @@ def test_what_a_forked_child_executes_begins_as_any_program(golib_bridge):
 
 def test_a_forked_child_calls_go(golib_bridge):
     """Into Go and out again, on the thread that forked: no other is there.  What needs one, a collection say,
-    waits for ever; Go does not say that either.  So does a child that was forked while another thread held
-    one of Go's locks: seen once in 13 processes on a busy machine, so there are some."""
-    calls = """
+    waits for ever; Go does not say that either.  With -asan so did one child of 13, forked on a busy machine:
+    there are some of these."""
+    forks = 4 if golib_bridge.subject().library.flags else 1
+    calls = f"""
 def calls():
     signal.alarm(5)
     library.GoEmpty()
     library.GoEmpty()
     os._exit(0)
-print(any(status_of(calls) == 0 for _ in range(4)))
+print(any(status_of(calls) == 0 for _ in range({forks})))
 """
     assert ended(golib_bridge, FORK + calls).stdout == "True\n"
 
