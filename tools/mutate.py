@@ -375,7 +375,7 @@ class Judge:
                 return dataclasses.replace(row, verdict=EQUIVALENT, detail=mutant.equivalent)
             try:
                 if self._fuzz_only is None:
-                    failure = self._first_failure(mutant, overlay)
+                    failure = self._first_failure(mutant, overlay, home / "gocache")
                 else:
                     failure = fuzz_alone(library, self._fuzz_only)
             except Stop as error:
@@ -402,28 +402,30 @@ class Judge:
             gocache.mkdir()
             with _environment(GOLIB_CACHE=str(home / "cache"), GOCACHE=str(gocache)):
                 build.build(self._toolchain)
-                if self._fuzz_only is None:
-                    self._warm()
         with tempfile.TemporaryDirectory(prefix="golib-mutate-") as name:
             folder = Path(name)
             shutil.copytree(gocache, folder / "gocache")
             with _environment(GOLIB_CACHE=str(folder / "cache"), GOCACHE=str(folder / "gocache")):
                 yield folder
 
-    def _warm(self) -> None:
-        """Compiles what test_execution_trace.py asks for. Where that fails, it will say so."""
+    def _warm(self, gocache: Path) -> None:
+        """Compiles what test_execution_trace.py asks for, for the mutants after this one. Where that fails,
+        the test will say so."""
+        own = {"GOTOOLCHAIN": "local", "GOROOT": str(self._toolchain.goroot), "GOFLAGS": ""}
         subprocess.run(
             [str(self._toolchain.go), "build", "-o", os.devnull, "cmd/trace"],
-            env={**os.environ, "GOTOOLCHAIN": "local", "GOROOT": str(self._toolchain.goroot), "GOFLAGS": ""},
+            env={**os.environ, **own, "GOCACHE": str(gocache)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
         )
 
-    def _first_failure(self, mutant: Mutant, overlay: Path) -> Failure | None:
+    def _first_failure(self, mutant: Mutant, overlay: Path, gocache: Path) -> Failure | None:
         """A failure; where there is none in any stage, an issue that has vanished."""
         gone: set[str] = set()
-        for stage in self._stages(mutant.behaviour):
+        for number, stage in enumerate(self._stages(mutant.behaviour)):
+            if number:  # its own tests kill nearly every one
+                self._warm(gocache)
             failure = run_stage(self._toolchain, stage, overlay)
             if failure is not None and failure.test != GONE:
                 return failure

@@ -344,7 +344,7 @@ def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.setattr(build, "build", suite.build)
     monkeypatch.setattr(mutate, "run_stage", suite.run_stage)
     # A minute of compiling, for tests that do not run here.
-    monkeypatch.setattr(Judge, "_warm", lambda judge: None)
+    monkeypatch.setattr(Judge, "_warm", lambda judge, gocache: None)
     return suite
 
 
