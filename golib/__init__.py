@@ -22,6 +22,7 @@ runtime still knows which C stack it stands on.
     bridge/       the Go package that is linked into the library under test
     seed/         the library under test where nobody names another: a Go main package like any
     outside/      the C that stands in its place where a library cannot be rebuilt
+    launch/       the C by which a fork server forks a child in which no Python runs
 
 A folder imports from those above it only (tests/framework/test_layers.py).  This module imports nothing
 until it is asked for a name: every pytest run of an environment loads it with the plugin, and the fork

@@ -19,7 +19,7 @@ from golib.judge.outcome import Outcome
 from golib.run import structs, trace
 from golib.run.child import Request
 from golib.run.forkserver import ForkServer, ServerError, World
-from golib.toolchains import prototypes, sanitizers, shipped, symbols
+from golib.toolchains import native, prototypes, sanitizers, shipped, symbols
 from golib.toolchains.build import Library, NewerError
 from golib.toolchains.outside import Outside, driver, variables
 from golib.toolchains.prototypes import PrototypesError
@@ -224,7 +224,11 @@ class Subject:
         if not cases[0].calls():  # a scenario calls what it likes
             called = {export.name for case in cases for export in _with_values(case)}
             exports = {name: exports[name] for name in called}
-        return Request(str(self.library.path), self._fields, cases, timeout, trace_file, load, exports)
+        launcher = "" if sanitizers.variables(self.library) else str(native.launcher())
+        return Request(
+            *(str(self.library.path), self._fields, cases, timeout, trace_file, load, exports),
+            launcher=launcher,
+        )
 
 
 class FromOutside(Subject):

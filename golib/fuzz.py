@@ -251,15 +251,16 @@ class Fuzzer:
         self._timeout = min(DEADLINE, timeout)
         self._until = math.inf
 
-    def search(self, drawn: Sequence[Case], at_edges: Sequence[Edge] = ()) -> Search:
+    def search(self, drawn: Sequence[Case], at_edges: Sequence[Edge] = (), first: float = math.inf) -> Search:
         """Runs all of them, which are legal, and looks into each fault that no known issue covers.  Those at
-        edges are run alone: as they are, and fitted."""
+        edges are run alone: as they are, and fitted.  ``first``: how many nodes a case may have to be a
+        child's first where that matters."""
         search = Search()
         for edge in at_edges:
             for outcome in self._at_the_edge(edge):
                 self.look_at(outcome, search)
         suspects: dict[Signature, list[_Sighting]] = defaultdict(list)
-        for row in rows(drawn):
+        for row in rows(drawn, first):
             pinned = not is_free(row[0])
             outcomes = self._subject(flavour(row[0])).run_in_a_row(
                 row, self._timeout, pinned=pinned, legal=True
@@ -453,15 +454,15 @@ def is_free(case: Case) -> bool:
     )
 
 
-def rows(drawn: Sequence[Case]) -> list[list[Case]]:
+def rows(drawn: Sequence[Case], most: float = math.inf) -> list[list[Case]]:
     """The cases in rows that one child can run, each of one world and all free or none; order is kept within
-    a world.  What only a child's first case can show begins a row."""
+    a world.  What only a child's first case can show begins a row, where it has at most so many nodes."""
     made: list[list[Case]] = []
     filling: dict[tuple[object, ...], list[Case]] = {}
     for case in drawn:
         world = (*setting(case), is_free(case))
         row = filling.get(world)
-        if row is None or len(row) >= ROW or first_matters(case):
+        if row is None or len(row) >= ROW or (first_matters(case) and case.size() <= most):
             row = filling[world] = []
             made.append(row)
         row.append(case)

@@ -149,6 +149,10 @@ class Node:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: not what ``script.end`` has found out."""
+        return {name: value for name, value in vars(self).items() if name != "_end"}
+
     def properties(self) -> dict[str, Any]:
         """The keywords that differ from their defaults."""
         return {

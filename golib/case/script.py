@@ -76,7 +76,19 @@ class End(Enum):
 
 
 def end(node: Node) -> End | None:
-    """How running this node ends for the frame above it."""
+    """How running this node ends for the frame above it.  A node keeps the answer: each of those above it
+    asks, and it never changes."""
+    kept = vars(node)
+    if _END not in kept:
+        kept[_END] = _end(node)
+    ended: End | None = kept[_END]
+    return ended
+
+
+_END = "_end"
+
+
+def _end(node: Node) -> End | None:
     if isinstance(node, Panic):
         return End.PANIC
     if isinstance(node, Goexit):

@@ -41,8 +41,7 @@ _PROTOTYPES = {
     "callGoWithVariousStackAndGoFrame": ctypes.CFUNCTYPE(None, ctypes.c_int32),
     "GoEmpty": ctypes.CFUNCTYPE(None),
 }
-_Sizes = ctypes.c_uint64 * 6
-_OURS = (
+SIZES = (
     ctypes.sizeof(NodeStruct),
     ctypes.sizeof(trace.EventStruct),
     ctypes.sizeof(trace.HeaderStruct),
@@ -50,6 +49,7 @@ _OURS = (
     NodeStruct.thread.offset,
     trace.VALUES,
 )
+"""What ``golib_sizes`` of a bridge must say."""
 
 
 _QUESTION = "pthread_getattr_np"
@@ -90,10 +90,10 @@ class Bridge:
         self._functions: dict[str, Any] = {}
         self.exports: Mapping[str, Prototype] = {}
         self._loaded: Any = None
-        sizes = _Sizes()
+        sizes = (ctypes.c_uint64 * len(SIZES))()
         self.function("golib_sizes")(sizes)
-        if tuple(sizes) != _OURS:
-            raise BindingError(f"{path} was built for another golib: its sizes are {[*sizes]}, not {_OURS}")
+        if tuple(sizes) != SIZES:
+            raise BindingError(f"{path} was built for another golib: its sizes are {[*sizes]}, not {SIZES}")
         self._driven = self._drive(path, driven) if driven else None
 
     def _drive(self, path: str, driven: str) -> ctypes.CDLL:

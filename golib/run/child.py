@@ -40,6 +40,7 @@ class Request:
     calls: bool = False  # whether a scenario runs in it
     scenario: str = ""  # the test that it is, as the host of scenarios knows it
     paths: tuple[str, ...] = ()  # where the modules of other scenarios are
+    launcher: str = ""  # forks a child in which no Python runs (golib.run.launch); empty: Python always does
     pinned: bool = False  # whether the child keeps to one processor, with all its threads
     told: int = -1  # the server says: the descriptor where the host writes what became of the scenario
 
@@ -135,17 +136,22 @@ def main(
 def lay(request: Request) -> None:
     """The world of the request's cases, before anything loads Go."""
     case = request.cases[0]
-    for name, value in calltree.variables(case).items():
-        if value:
-            process.lay(name, value)
+    world(case, request.trace)
     if "early" in case.handlers:
         mask = ALL_SIGNALS if "masked" in case.handlers else 0
         for name in {name for one in request.cases for name in one.handled()}:
             process.handle(calltree.HANDLED[name], onstack="nostack" not in case.handlers, mask=mask)
+
+
+def world(case: Case, trace: str) -> None:
+    """What the environment says of the case's world."""
+    for name, value in calltree.variables(case).items():
+        if value:
+            process.lay(name, value)
     if case.on:
         # Go's os.Getenv reads what exec laid, C's getenv reads this.
         os.environ["GOLIB_WORLD"] = ",".join(case.on)
-        os.environ["GOLIB_TRACE"] = request.trace
+        os.environ["GOLIB_TRACE"] = trace
 
 
 def _run(request: Request, programs: Compiled, memory: int, header: object) -> list[Program]:

@@ -27,10 +27,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 from golib.case import calltree
-from golib.run import binding, child, process, trace
+from golib.run import binding, child, launch, process, trace
 from golib.run.regions import reserve_regions
 
 SAMPLES = 5
@@ -295,7 +296,11 @@ def _run(
         reading, writing = os.pipe()
         at_the_end.callback(os.close, reading)
         try:
-            pid = _fork()
+            if launch.fits(request, programs):
+                closed = parent.fileno(), reading
+                pid = _fork(partial(launch.fork, request, programs, address, writing, closed))
+            else:
+                pid = _fork()
             if pid == 0:
                 try:
                     parent.close()
@@ -349,9 +354,9 @@ def ask(what: Callable[[], str]) -> str:
         _end_orphans()
 
 
-def _fork() -> int:
+def _fork(fork: Callable[[], int] = os.fork) -> int:
     try:
-        return os.fork()
+        return fork()
     except OSError as error:
         why = f"{error.strerror}: see how many processes and how much memory there may be (ulimit -u, -v)"
         raise OSError(error.errno, f"no process could be forked: {why}") from error

@@ -54,6 +54,8 @@ class Program:
     pays for each page that it is the first to touch, most when Go is starting on another processor.
     """
 
+    python = False
+    """Whether Python runs in it."""
     python_threads = False
     """Whether some of its threads are Python's."""
     _bridge: Bridge
@@ -91,6 +93,13 @@ class Program:
         self._bridge = bridge
         for where, field, name in self._addresses:
             setattr(where, field, bridge.address(name))
+
+    def links(self) -> list[tuple[int, str]]:
+        """For whoever links it without Python: where the address of which function belongs."""
+        return [
+            (ctypes.addressof(where) + getattr(type(where), field).offset, name)
+            for where, field, name in self._addresses
+        ]
 
     def run(self) -> None:
         """Runs on this thread, once linked, while its case's signals arrive on all the threads."""
@@ -268,6 +277,7 @@ class Program:
             struct.region_hi = struct.region_lo + node.bytes
 
     def _callback(self, function: Any) -> int | None:
+        self.python = True
         callback = Callback(function)
         self._keep.append(callback)
         return ctypes.cast(callback, ctypes.c_void_p).value

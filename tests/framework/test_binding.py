@@ -1,4 +1,4 @@
-"""The bridge's header and Python say the same of every structure and constant that both use.
+"""The headers of the bridge and of the launcher say the same as Python of every structure and constant.
 
 A bridge whose sizes differ is refused when it is loaded; two members of one size that have changed
 places pass there, and are found here.
@@ -18,11 +18,12 @@ import pytest
 import golib
 from golib.case import calltree
 from golib.case.script import Phase
-from golib.run import structs, trace
+from golib.run import binding, launch, structs, trace
 from golib.run.program import kind
 from golib.toolchains.build import BRIDGE
+from golib.toolchains.native import LAUNCH
 
-HEADER = (BRIDGE / "golib.h").read_text()
+HEADER = (BRIDGE / "golib.h").read_text() + (LAUNCH / "launch.h").read_text()
 
 STRUCTS: dict[str, type[ctypes.Structure]] = {
     "thunk": structs.Thunk,
@@ -31,6 +32,10 @@ STRUCTS: dict[str, type[ctypes.Structure]] = {
     "header": trace.HeaderStruct,
     "field": structs.FieldStruct,
     "roots": structs.RootsStruct,
+    "golib_name": launch.NameStruct,
+    "golib_link": launch.LinkStruct,
+    "golib_program": launch.ProgramStruct,
+    "golib_launch": launch.LaunchStruct,
 }
 # The prefix of an enum's constants, their names in Python, and C's word for how many there are.
 ENUMS: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
@@ -49,6 +54,7 @@ SCALARS: dict[type, str] = {
     ctypes.c_int32: "int32_t",
     ctypes.c_uint64: "uint64_t",
     ctypes.c_void_p: "pointer",
+    ctypes.c_char_p: "pointer",
 }
 
 
@@ -74,10 +80,10 @@ def in_c(header: str, structure: str) -> list[Member]:
         if function := re.fullmatch(r"\s*void \(\*(\w+)\)\([^()]*\)", declaration):
             members.append((function[1], "pointer"))
             continue
-        parts = re.fullmatch(r"\s*(?:_Atomic |struct )?(\w+) (.*)", declaration)
+        parts = re.fullmatch(r"\s*(?:_Atomic |struct |const )*(\w+) (.*)", declaration)
         assert parts, f"golib.h: this test does not understand {declaration!r}"
         for declarator in parts[2].split(","):
-            one = re.fullmatch(r"\s*(\*?)(\w+)(?:\[(\w+)\])?", declarator)
+            one = re.fullmatch(r"\s*(\**)(\w+)(?:\[(\w+)\])?", declarator)
             assert one, f"golib.h: this test does not understand {declaration!r}"
             star, name, count = one.groups()
             length = f"[{constants.get(count, count)}]" if count else ""
@@ -106,6 +112,8 @@ def test_both_sides_declare_the_same() -> None:
     assert [Phase(number) for number in range(len(Phase))] == list(Phase)
     assert [trace.Base(number) for number in range(len(trace.Base))] == list(trace.Base)
     assert f"#define GOLIB_VALUES {trace.VALUES}\n" in HEADER
+    assert f"#define GOLIB_SIZES {len(binding.SIZES)}\n" in HEADER
+    assert f"#define GOLIB_HARNESS_STATUS {trace.HARNESS_STATUS}\n" in HEADER
 
 
 @pytest.mark.parametrize(
@@ -126,6 +134,11 @@ def test_both_sides_declare_the_same() -> None:
         ("struct field", "\tuint64_t offset;", "\tuint64_t place;"),
         ("struct roots", "g_m, m_g0, m_curg", "g_m, m_curg, m_g0"),
         ("struct roots", "sched, memstats;", "sched;"),
+        ("struct golib_name", "\tvoid *address;", ""),
+        ("struct golib_link", "\tvoid **where;\n\tuint64_t name;", "\tuint64_t name;\n\tvoid **where;"),
+        ("struct golib_program", "\tint32_t nlinks, nhandled;", "\tint32_t nhandled, nlinks;"),
+        ("struct golib_launch", "\tint32_t out;", "\tint64_t out;"),
+        ("struct golib_launch", "\tint32_t world;", "\tint32_t on;"),
         ("enum golib_phase", "GOLIB_LEAVING, GOLIB_RECOVERED,", "GOLIB_RECOVERED, GOLIB_LEAVING,"),
         ("enum golib_phase", "\tGOLIB_DID,", "\tGOLIB_DONE,"),
         ("enum golib_base", "GOLIB_IN_SCHED, GOLIB_IN_MEMSTATS,", "GOLIB_IN_MEMSTATS, GOLIB_IN_SCHED,"),

@@ -32,6 +32,7 @@ from golib.judge.outcome import Kind
 from golib.run import forkserver
 from golib.run.child import Request
 from golib.run.forkserver import ForkServer, ServerError, World
+from golib.toolchains import native
 
 SECONDS = 60
 """For the end of a process that has been told to end: only a broken golib needs them."""
@@ -78,8 +79,21 @@ def server() -> Iterator[ForkServer]:
     server.close()
 
 
+LAUNCHER = str(native.launcher())
+
+
+@pytest.fixture(params=["C", "Python"])
+def forked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whom the children are forked."""
+    monkeypatch.setitem(globals(), "LAUNCHER", LAUNCHER if request.param == "C" else "")
+
+
+by_both = pytest.mark.usefixtures("forked")
+
+
 def request(subject: Subject, *cases: Case, timeout: float = SECONDS, load: int = 0) -> Request:
-    return Request(str(subject.library.path), fields_of(subject.library), cases, timeout, load=load)
+    made = Request(str(subject.library.path), fields_of(subject.library), cases, timeout, load=load)
+    return dataclasses.replace(made, launcher=LAUNCHER)
 
 
 class Fifo:
@@ -109,13 +123,14 @@ HANGS = Case(Go(breaking(Break.TELL_AND_HANG)))
 # What it is.
 
 
+@by_both
 def test_it_is_one_thread_and_never_loads_go(server: ForkServer, subject: Subject) -> None:
     for _ in range(3):
         assert server.run(request(subject, Case(Go(C(Go()))))).status == 0
     assert len(list(Path(f"/proc/{server.pid}/task").iterdir())) == 1
     mapped = Path(f"/proc/{server.pid}/maps").read_text()
     assert str(subject.library.path) not in mapped
-    assert "libgolib" not in mapped
+    assert "libgolib" not in mapped.replace(LAUNCHER, "")
 
 
 def test_it_imports_only_what_a_fork_can_bear(server: ForkServer) -> None:
@@ -143,7 +158,7 @@ def test_it_imports_only_what_a_fork_can_bear(server: ForkServer) -> None:
     }
     ours = {name for name in done.stdout.split() if name.startswith("golib.")}
     case = {f"golib.case.{name}" for name in ("calltree", "legality", "prototype", "script")}
-    run = ("binding", "child", "forkserver", "process", "program", "regions", "structs", "trace")
+    run = ("binding", "child", "forkserver", "launch", "process", "program", "regions", "structs", "trace")
     assert ours == {"golib.case", "golib.run", *case, *(f"golib.run.{name}" for name in run)}
 
 
@@ -276,6 +291,7 @@ def test_godebug_reaches_go(subject: Subject) -> None:
     assert subject.run(Case(Go())).stderr == ""
 
 
+@by_both
 def test_the_users_settings_for_go_do_not(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     # They would change what is judged: GOGC=off, for one, takes the GC out of the suite.
     monkeypatch.setenv("GODEBUG", "inittrace=1")
@@ -290,6 +306,7 @@ def test_the_users_settings_for_go_do_not(subject: Subject, monkeypatch: pytest.
     assert "GOTRACEBACK" not in environment
 
 
+@by_both
 def test_a_child_makes_no_core_file(broken: Subject) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     if hard == 0:
@@ -344,6 +361,7 @@ def test_foreign_stacks_lie_below_all_threads_and_above_the_main_one(subject: Su
 # What is left.
 
 
+@by_both
 def test_many_cases_leave_nothing_behind(subject: Subject, server: ForkServer) -> None:
     case = request(subject, Case(Go(C(Go()))))
     server.run(case)
@@ -354,6 +372,7 @@ def test_many_cases_leave_nothing_behind(subject: Subject, server: ForkServer) -
     assert children(server.pid) == []
 
 
+@by_both
 def test_hangs_and_deaths_leave_nothing_behind(broken: Subject, server: ForkServer) -> None:
     server.run(request(broken, Case(Go())))
     before = len(descriptors("self")), descriptors(server.pid)
@@ -446,6 +465,7 @@ def killed_in_mid_case(run: Callable[[], object], fifo: Fifo, victim: Callable[[
     return pids[0], pids[1]
 
 
+@by_both
 def test_a_server_that_was_killed_is_our_fault_and_takes_its_child_along(broken: Subject, fifo: Fifo) -> None:
     server = ForkServer(World())
 
@@ -617,6 +637,7 @@ def test_a_server_that_cannot_run_a_case_says_why_and_lives(subject: Subject, se
     assert server.run(case).status == 0
 
 
+@by_both
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may have as many processes as it likes")
 @pytest.mark.parametrize("load", [0, 2])
 def test_a_server_that_can_fork_no_child_says_so_and_lives(
@@ -712,6 +733,7 @@ def test_a_server_that_cannot_start_is_our_fault(monkeypatch: pytest.MonkeyPatch
     assert descriptors("self") == before
 
 
+@by_both
 def test_several_cases_in_a_row_share_a_child(subject: Subject, server: ForkServer) -> None:
     ended_ = server.run(request(subject, Case(Go()), Case(C(Go())), Case(Go())))
     assert (ended_.status, ended_.record.finished) == (0, 3)
