@@ -17,7 +17,7 @@ from golib.judge.outcome import Outcome
 
 SLOT = 16
 """Bytes: a frame is aligned to so many."""
-WHERE = ("known lo", "known lo", "answer lo", "answer lo", "known guard0", "known hi", "answer hi")
+WHERE = ("known lo", "known guard0", "known hi")
 """What the callback's SP is to be near: a bound that was in force before it, or one of the answer that it
 gets."""
 OFFSETS = (0, 0, 0, SLOT, -SLOT, 4096, -4096)
@@ -27,17 +27,20 @@ LOW, HIGH = 256 * KIB, 8192 * KIB
 BEFORE: tuple[tuple[Node, ...], ...] = (
     (),
     (Go(),),
-    # The main thread learns its bounds under a low limit and then goes deeper than they reach; or the limit,
-    # and so the answer, is lowered when the stack is there.
-    (Setrlimit(stack=LOW), Go(), Setrlimit(stack=HIGH)),
-    (Setrlimit(stack=1024 * KIB), Go(), Setrlimit(stack=HIGH)),
-    (C(stack=600 * KIB), Setrlimit(stack=LOW)),
-    (C(stack=600 * KIB), Go(), Setrlimit(stack=LOW)),
     (C(Go(), stack=16 * KIB),),
     (Stack(Go(), region=-1),),
     (Thread(Go()),),
 )
 """What the main thread has done before."""
+
+SCENES: tuple[tuple[tuple[Node, ...], tuple[str, ...]], ...] = (
+    # The main thread learns its bounds under a low limit and then goes deeper than they reach.
+    ((Setrlimit(stack=LOW), Go(), Setrlimit(stack=HIGH)), ("known lo",)),
+    ((Setrlimit(stack=1024 * KIB), Go(), Setrlimit(stack=HIGH)), ("known lo", "known lo", "known guard0")),
+    # The limit, and so the answer, is lowered when the stack is there.
+    ((C(stack=600 * KIB), Setrlimit(stack=LOW)), ("answer lo",)),
+)
+"""What a main thread has done that comes to the lower end of its bounds, and which one that is."""
 
 
 @dataclass(frozen=True)
@@ -93,20 +96,24 @@ def draw(choose: Choose) -> Edge:
     inner = Go(*choose(((), (GC(),), (GC(),), (Go(),))))
     depth = choose((200 * KIB, 64 * KIB))
     frame = C(inner, stack=depth)
-    tree = choose(
-        (
-            *(frame, frame, frame),
-            Go(frame, C(Go())),
-            Thread(frame, kind="native", stack=1024 * KIB),
-            Thread(Go(frame), kind="memory", stack=1024 * KIB),
-            Stack(frame, region=1),
-            Python(frame),
-        )
+    here = (frame, frame, frame, Go(frame, C(Go())), Python(frame))
+    elsewhere = (
+        Thread(frame, kind="native", stack=1024 * KIB),
+        Thread(Go(frame), kind="memory", stack=1024 * KIB),
+        Stack(frame, region=1),
+        Stack(Go(frame), region=1),
     )
-    trees = (*choose(BEFORE), tree, *choose(((), (Go(),))))
-    case = Case(*trees, bounds=choose(("real", "real", "hidden", "absent")))
+    if choose((True, False)):
+        before, ends = choose(SCENES)
+        tree = choose(here)
+        bounds: tuple[calltree.Bounds, ...] = ("real",)
+    else:
+        before, ends = choose(BEFORE), WHERE
+        tree = choose((*here, *elsewhere))
+        bounds = ("real", "hidden", "hidden", "absent", "absent")
+    case = Case(*before, tree, *choose(((), (Go(),))), bounds=choose(bounds))
     number = next(placed.number for placed in case.walk() if placed.node is frame)
-    return Edge(case, number, choose(WHERE), choose(OFFSETS))
+    return Edge(case, number, choose(ends), choose(OFFSETS))
 
 
 def generate(count: int, choose: Choose) -> list[Edge]:

@@ -36,6 +36,9 @@ from golib.toolchains.toolchain import version_key
 BOUNDS: tuple[calltree.Bounds, ...] = ("real", "hidden", "absent")
 ROW = 64
 """Cases in a row in one child: few enough that a prefix that matters can be reduced."""
+FEW = 8
+"""Cases in a row until one that would show more as a child's first begins another: half of what is drawn is
+such a case, and a child for each would take half of the time."""
 IN_A_WORLD = 6
 """Cases that are drawn for each world: a child for one alone takes three times as long as in a row."""
 EDGES = 8
@@ -251,16 +254,15 @@ class Fuzzer:
         self._timeout = min(DEADLINE, timeout)
         self._until = math.inf
 
-    def search(self, drawn: Sequence[Case], at_edges: Sequence[Edge] = (), first: float = math.inf) -> Search:
+    def search(self, drawn: Sequence[Case], at_edges: Sequence[Edge] = (), small: int = 0) -> Search:
         """Runs all of them, which are legal, and looks into each fault that no known issue covers.  Those at
-        edges are run alone: as they are, and fitted.  ``first``: how many nodes a case may have to be a
-        child's first where that matters."""
+        edges are run alone: as they are, and fitted.  ``small``: as for ``rows``."""
         search = Search()
         for edge in at_edges:
             for outcome in self._at_the_edge(edge):
                 self.look_at(outcome, search)
         suspects: dict[Signature, list[_Sighting]] = defaultdict(list)
-        for row in rows(drawn, first):
+        for row in rows(drawn, small):
             pinned = not is_free(row[0])
             outcomes = self._subject(flavour(row[0])).run_in_a_row(
                 row, self._timeout, pinned=pinned, legal=True
@@ -454,15 +456,22 @@ def is_free(case: Case) -> bool:
     )
 
 
-def rows(drawn: Sequence[Case], most: float = math.inf) -> list[list[Case]]:
+def rows(drawn: Sequence[Case], small: int = 0) -> list[list[Case]]:
     """The cases in rows that one child can run, each of one world and all free or none; order is kept within
-    a world.  What only a child's first case can show begins a row, where it has at most so many nodes."""
+    a world.
+
+    What only a child's first case can show begins a row, where the last one has FEW cases already; and always
+    where the case has at most ``small`` nodes."""
     made: list[list[Case]] = []
     filling: dict[tuple[object, ...], list[Case]] = {}
     for case in drawn:
         world = (*setting(case), is_free(case))
         row = filling.get(world)
-        if row is None or len(row) >= ROW or (first_matters(case) and case.size() <= most):
+        if row is not None and len(row) < ROW and first_matters(case):
+            full = len(row) >= FEW or case.size() <= small
+        else:
+            full = row is None or len(row) >= ROW
+        if row is None or full:
             row = filling[world] = []
             made.append(row)
         row.append(case)

@@ -10,7 +10,6 @@ for all.  ``golib.plugin`` loads this module when there is something to judge.
 from __future__ import annotations
 
 import json
-import math
 import os
 import pickle
 import platform
@@ -912,7 +911,7 @@ class Fuzz:
         search = (
             fuzz.Search(ran=before["ran"], known=before["known"])
             if before
-            else self._search(cases, first=exhaustive.FIRST)
+            else self._search(cases, small=exhaustive.SMALL)
         )
         self._node.stash[EXHAUSTED] = {
             "block": number,
@@ -942,13 +941,11 @@ class Fuzz:
     def _fuzzer(self) -> fuzz.Fuzzer:
         return fuzz.Fuzzer(self._bridge.subject, self._bridge.version, self._issues, self._run.timeout)
 
-    def _search(
-        self, cases: Sequence[Case], at_edges: Sequence[Edge] = (), first: float = math.inf
-    ) -> fuzz.Search:
+    def _search(self, cases: Sequence[Case], at_edges: Sequence[Edge] = (), small: int = 0) -> fuzz.Search:
         flags = self._run.options.flags
         asked = [case for case in cases if not sanitizers.refusal(case, flags)]
         with _sentences():
-            return self._fuzzer().search(asked, at_edges, first)
+            return self._fuzzer().search(asked, at_edges, small)
 
     def _judge(self, search: fuzz.Search) -> None:
         run, bridge = self._run, self._bridge

@@ -500,8 +500,10 @@ def fuzz_alone(library: build.Library, count: int) -> Failure | None:
     at_edges = [
         edge for edge in fuzz.generate_edges(count, "mutants") if flavour(edge.case) == library.flavour
     ]
-    for start in range(0, len(drawn), ROW):
-        for edge in at_edges[start // fuzz.EDGES : (start + ROW) // fuzz.EDGES]:
+    starts = range(0, len(drawn), ROW)
+    for number, start in enumerate(starts):
+        first, end = (len(at_edges) * one // len(starts) for one in (number, number + 1))
+        for edge in at_edges[first:end]:
             probed = subject.run(edge.case, CASE_SECONDS)
             for case in filter(None, [edge.case, edge.fitted(probed)]):
                 ran += 1

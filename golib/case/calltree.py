@@ -878,7 +878,7 @@ class Case:
         "",
         f"it is one of {', '.join(BLOCKABLE)}",
         lambda value: value in ("", *BLOCKABLE),
-        drawn=("", "", "", *BLOCKABLE),
+        drawn=("",) * 4 * len(BLOCKABLE) + BLOCKABLE,  # each such case takes a child of its own
     )
 
     def __init__(

@@ -228,17 +228,15 @@ def _exports(place: Place) -> tuple[Form, ...]:
     def leaf(name: str, p: int) -> Form:
         return Form("Export", (("name", (name,)), ("p", (p,))))
 
-    calls = [("GoEmpty", 0)]
-    if not place.repeated:  # each of these collects garbage, which takes half a millisecond
-        calls += [("GoF", 0), (_VARIOUS, 0), (_VARIOUS, 1)]
-    if place.recovers:
-        calls.append(("GoF", 1))
-    made = []
-    for name, p in calls:
-        made += [leaf(name, p)] * 2
-        if (name, p) == (_VARIOUS, 0) and place.depth < MAX_DEPTH:
+    # As often as those together that collect garbage, which takes half a millisecond.
+    made = [leaf("GoEmpty", 0)] * 4
+    if not place.repeated:
+        made += [leaf("GoF", 0), leaf(_VARIOUS, 0), leaf(_VARIOUS, 1)]
+        if place.depth < MAX_DEPTH:
             below = place.below("c", recovers=False, exits=False)
-            made[-1] = Form("Export", (("name", (name,)),), (Slot(below, (1, 2)),), least=2)
+            made.append(Form("Export", (("name", (_VARIOUS,)),), (Slot(below, (1, 2)),), least=2))
+    if place.recovers:
+        made.append(leaf("GoF", 1))
     return tuple(made)
 
 

@@ -515,11 +515,14 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             place.pulled[node.name] = node
         case Next():
             if node.name not in place.pulled:
-                raise illegal("there was no Pull of that name")
+                raise illegal("there was no Pull of that name, or it stands in the body of that one")
             if not place.once:
                 raise illegal("it stands in no frame that repeats, and beside no other thread")
             basis.add(Basis.SILENT)
-            _check_children(place.pulled[node.name], using(0, "go", gives=True), basis, path)
+            # In its own body nobody may call it: it has not given anything yet.
+            pulled = place.pulled.pop(node.name)
+            _check_children(pulled, using(0, "go", gives=True), basis, path)
+            place.pulled[node.name] = pulled
         case Give():
             if not place.gives:
                 raise illegal("it stands in the body of a Pull")

@@ -92,8 +92,25 @@ def _waits(choose: Choose) -> Phrase:
     return Stack(waits, region=region), Resume(region=region)
 
 
+def _handled(choose: Choose) -> Phrase:
+    """Names for which such a handler cannot be are refused as any other case is."""
+    handled = Signal(C(), name=choose(tuple(calltree.HANDLED)))
+    return tuple(choose(((handled,), (Go(), handled), (Go(C(handled)),), (handled, Go(), handled))))
+
+
+def _given_back(choose: Choose) -> Phrase:
+    """The host's handler runs again when os/signal is asked no longer."""
+    name = choose(calltree.RELAYED)
+    asked, handled = Go(Notify(name=name)), Signal(C(), name=name)
+    back = choose((Go(Reset(name=name)), Go(Stop(name=name)), Go(Stop(name=name), Reset(name=name))))
+    return tuple(choose(((asked, back, handled), (handled, asked, back, handled))))
+
+
 # Not _not_promised: what follows it on today's releases is golib-15's, whatever it is.
 PHRASES = (_relayed, _ignored, _switched, _pulled, _pulled, _faulted, _ends, _waits)
+
+HOSTS = (_handled, _handled, _given_back)
+"""Where the world says how the host installs its handlers."""
 
 
 WORDS = frozenset(
@@ -107,7 +124,7 @@ def into(case: Case, choose: Choose, most: int) -> Case:
     ``most`` nodes then."""
     placed = list(case.walk())
     places = tuple(one.number for one in placed if isinstance(one.node, C) and one.node.times == 1)
-    phrase = choose(PHRASES)(choose)
+    phrase = choose(HOSTS if case.handlers and choose((True, True, False)) else PHRASES)(choose)
     if len(placed) + Case(*phrase).size() + (not places) > most:
         return case
     if not places:

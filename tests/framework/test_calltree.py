@@ -437,6 +437,12 @@ FULL = "callGoWithVariousStackAndGoFrame"
             "callbacks end in the order of a stack",
             parse("Case(C(Go(C(Stack(Go(C(Suspend())))))), dies='exitsyscall')"),
         ),
+        (
+            parse("Case(Go(Pull(C(Go(Next()))), Next()))"),
+            "node 0.1.0.0.0, Next(",
+            "it stands in the body of that one",
+            parse("Case(Go(Pull(C(Go())), Next()))"),
+        ),
         # And not where the younger one waits, and the older one's stack was resumed: its end is another's.
         (
             parse(

@@ -17,7 +17,7 @@ from broken import edited, overlay_of
 import golib
 from golib import C, Case, Go, Stack, Thread, fuzz
 from golib.door import Subject, first_matters
-from golib.fuzz import AGAIN, RETRIES, ROW, Failures, Finding, Fuzzer, Search
+from golib.fuzz import AGAIN, FEW, RETRIES, ROW, Failures, Finding, Fuzzer, Search
 from golib.judge import known
 from golib.judge.known import KnownIssue
 from golib.judge.outcome import Kind, Outcome
@@ -185,11 +185,16 @@ def test_what_shows_seldom_is_a_file_with_its_rate_and_what_ran_before_it(
 def test_what_only_a_first_case_can_show_is_the_first_of_its_row() -> None:
     special, plain, other = Case(Stack(Go())), Case(Go()), Case(Go(), bounds="hidden")
     assert first_matters(special)
-    assert fuzz.rows([plain, special, other, plain, special]) == [
+    assert fuzz.rows([plain, special, other, plain, special], small=2) == [
         [plain],
         [special, plain],
         [other],
         [special],
+    ]
+    # A larger one only where the row before has some already.
+    assert fuzz.rows([plain, special, *[plain] * FEW, special, plain], small=1) == [
+        [plain, special, *[plain] * FEW],
+        [special, plain],
     ]
     # Ordinary cases are as many in a row as ever.
     assert list(map(len, fuzz.rows([plain] * (ROW + 1)))) == [ROW, 1]

@@ -9,7 +9,7 @@ import pytest
 from golib import GC, C, Case, Delay, Gate, Go, Panic, Python, Setrlimit, Thread, Together, edges, fuzz, hunt
 from golib.case import legality, script
 from golib.case.calltree import KIB, IllegalCase
-from golib.door import Subject
+from golib.door import Subject, flavour
 from golib.edges import Edge
 from golib.judge.outcome import Kind
 from golib.run.trace import Event
@@ -164,5 +164,14 @@ def test_edges_are_legal_and_of_every_kind() -> None:
     assert len(set(drawn)) == 200
     for edge in drawn:
         legality.check(edge.case)
-    assert {edge.where for edge in drawn} == set(edges.WHERE)
+    scenes = {where for _, ends in edges.SCENES for where in ends}
+    assert {edge.where for edge in drawn} == {*edges.WHERE, *scenes}
     assert {edge.offset for edge in drawn} == set(edges.OFFSETS)
+
+
+def test_most_edges_can_be_come_to(subject: Subject) -> None:
+    """Those of a main thread whose limit has changed all can; two in five of the others."""
+    drawn = [edge for edge in fuzz.generate_edges(8 * 60, "reached") if flavour(edge.case) == "real"]
+    reached = [edge for edge in drawn if edge.fitted(subject.run(edge.case))]
+    assert len(reached) > len(drawn) / 2
+    assert {edge.where for edge in reached} >= {"known lo", "answer lo", "known guard0"}

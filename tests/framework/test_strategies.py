@@ -115,6 +115,17 @@ def test_every_switch_of_the_world_is_drawn():
     assert kinds == {"native", "python", "memory", "go"}
 
 
+def test_a_host_that_says_how_it_handles_signals_gets_some():
+    worlds = {case.handlers for case in drawn() if case.handled()}
+    assert worlds == set(calltree.HANDLERS)
+    early = [case for case in drawn() if "early" in case.handlers]
+    assert sum(bool(case.handled()) for case in early) > len(early) / 2
+    # Go's handlers of these two call the host's, which was there before.
+    assert {name for case in early for name in case.handled()} >= set(calltree.SYNCHRONOUS)
+    asked = [case for case in early if any(isinstance(one.node, calltree.Reset) for one in case.walk())]
+    assert any(case.handled() for case in asked)
+
+
 def test_six_frames_deep_is_drawn():
     frames = 0
     for case in drawn():
