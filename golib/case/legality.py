@@ -198,6 +198,7 @@ class _Place:
     gives: bool = False  # in the body of one
     repeats: bool = False  # in a frame that repeats
     own: _OtherStack | None = None  # this thread's own stack, where it is not the main thread's
+    waiting: frozenset[str] = frozenset()  # signals that wait until a handler of the host's returns
 
     def but(self, **changes: Any) -> _Place:
         """The place with these changed: as ``dataclasses.replace``, which takes six times as long, and there
@@ -474,9 +475,11 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             if place.relayed.get(node.name, "host") != "host":
                 raise illegal(f"the host's handler does not run after {place.relayed[node.name]}")
             _check_way(node, place, illegal)
+            names = (*HANDLED, *SIGNALS) if "masked" in place.handlers else (node.name,)
+            waiting = place.waiting.union(names)
             if place.alternate or place.handlers == "nostack":
                 needs(4 * KIB + RESERVE, "the host's signal handler")
-                below = using(4 * KIB, "c", once=False)
+                below = using(4 * KIB, "c", once=False, waiting=waiting)
             else:
                 needs(HANDLER, "the host's signal handler")
                 below = place.but(
@@ -484,6 +487,7 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                     stack=_OtherStack(place.handler),
                     used=4 * KIB,
                     held=0,
+                    waiting=waiting,
                     alternate=True,
                     once=False,
                 )
@@ -638,6 +642,8 @@ def _thread(node: Thread, place: _Place, illegal: Any) -> _Place:
         unpreempted=place.unpreempted,
         thread=node.kind,
         relayed=place.relayed,
+        # A thread has the mask of the one that makes it; Go gives its own the mask that it began with.
+        waiting=frozenset() if node.kind == "go" else place.waiting,
         pulled=place.pulled,
         once=place.once,
         repeats=place.repeats,
@@ -662,6 +668,11 @@ def _check_suspended(case: Case) -> None:
 
 def _check_way(node: Signal, place: _Place, illegal: Any) -> None:
     """How the signal comes is one that brings it to this thread, before the call returns."""
+    if node.name in place.waiting:
+        raise illegal(
+            f"in a handler of the host's {node.name} is blocked, and comes when that has returned"
+            " (sigaction(2))"
+        )
     if node.by not in WAYS:
         raise illegal(f"by is one of {', '.join(map(repr, WAYS))}")
     if node.by and node.name in SYNCHRONOUS:

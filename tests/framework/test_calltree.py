@@ -438,6 +438,18 @@ FULL = "callGoWithVariousStackAndGoFrame"
             parse("Case(C(Go(C(Stack(Go(C(Suspend())))))), dies='exitsyscall')"),
         ),
         (
+            parse("Case(Signal(Signal(C(), name='SIGUSR2'), name='SIGUSR2'))"),
+            "node 0.0, Signal(",
+            "in a handler of the host's SIGUSR2 is blocked",
+            parse("Case(Signal(Signal(C(), name='SIGALRM'), name='SIGUSR2'))"),
+        ),
+        (
+            parse("Case(Signal(Thread(Signal(C(), name='SIGALRM')), name='SIGUSR2'), handlers='masked')"),
+            "node 0.0.0, Signal(",
+            "in a handler of the host's SIGALRM is blocked",
+            parse("Case(Signal(Thread(C()), name='SIGUSR2'), handlers='masked')"),
+        ),
+        (
             parse("Case(Go(Pull(C(Go(Next()))), Next()))"),
             "node 0.1.0.0.0, Next(",
             "it stands in the body of that one",
