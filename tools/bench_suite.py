@@ -154,7 +154,7 @@ def measures(
         Measure("fresh", "in a fresh interpreter", run_fresh),
         Measure("drawn alone", "drawn cases, alone", lambda: run_alone(plain)),
         Measure("drawn in a row", f"drawn cases, in a row of {len(plain)}", lambda: run_row(plain)),
-        Measure("drawing", "Hypothesis draws a case", run_drawing),
+        Measure("drawing", "a case is drawn", run_drawing),
     ]
 
 
