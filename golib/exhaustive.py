@@ -155,4 +155,4 @@ def progress(
     ran = sum(part["ran"] for part in parts.values())
     left = seconds * (total - len(parts)) / max(1, anew)
     time = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-    return f"{toolchain}: {ran:,} of {some['of']:,} cases of up to {nodes} nodes, about {time} left"
+    return f"{toolchain}: {ran:,} of at most {some['of']:,} cases of up to {nodes} nodes, about {time} left"

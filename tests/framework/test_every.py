@@ -227,7 +227,7 @@ def test_the_sentence_says_no_more_than_what_has_run() -> None:
         " are still to be run"
     )
     assert exhaustive.progress(3, "go1.27.4", {0: {**part, "of": 16_000}}, 10.0, 1) == (
-        "go1.27.4: 1,000 of 16,000 cases of up to 3 nodes, about 2 min left"
+        "go1.27.4: 1,000 of at most 16,000 cases of up to 3 nodes, about 2 min left"
     )
 
 
