@@ -89,7 +89,8 @@ class Subject:
         the execution trace goes of a case that has it on; complete when the case comes to its end.
         ``load``: how many busy processes compete with the child for the processors.
 
-        Raises calltree.IllegalCase before anything runs, and ServerError when no child could be had.
+        Raises calltree.IllegalCase before anything runs, BuildError when golib's own C cannot be compiled,
+        and ServerError when no child could be had.
         """
         return self.judge(case, self.ended(case, timeout, trace_file, load=load))
 
@@ -224,6 +225,7 @@ class Subject:
         if not cases[0].calls():  # a scenario calls what it likes
             called = {export.name for case in cases for export in _with_values(case)}
             exports = {name: exports[name] for name in called}
+        # A sanitizer has a word in each fork and load, which was tried with Python's alone.
         launcher = "" if sanitizers.variables(self.library) else str(native.launcher())
         return Request(
             *(str(self.library.path), self._fields, cases, timeout, trace_file, load, exports),

@@ -18,8 +18,8 @@ from golib.judge.outcome import Outcome
 SLOT = 16
 """Bytes: a frame is aligned to so many."""
 WHERE = ("known lo", "known guard0", "known hi")
-"""What the callback's SP is to be near: a bound that was in force before it, or one of the answer that it
-gets."""
+"""What the callback's SP is to be near: a bound that was in force before it; in SCENES also one of the answer
+that it gets."""
 OFFSETS = (0, 0, 0, SLOT, -SLOT, 4096, -4096)
 """Bytes from there; above zero is above."""
 LOW, HIGH = 256 * KIB, 8192 * KIB

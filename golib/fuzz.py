@@ -37,8 +37,8 @@ BOUNDS: tuple[calltree.Bounds, ...] = ("real", "hidden", "absent")
 ROW = 64
 """Cases in a row in one child: few enough that a prefix that matters can be reduced."""
 FEW = 8
-"""Cases in a row until one that would show more as a child's first begins another: half of what is drawn is
-such a case, and a child for each would take half of the time."""
+"""A case that shows more as a child's first begins a new row once the last row has so many: half of what is
+drawn is such a case, and a child for each would take half of the time."""
 IN_A_WORLD = 6
 """Cases that are drawn for each world: a child for one alone takes three times as long as in a row."""
 EDGES = 8

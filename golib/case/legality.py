@@ -475,7 +475,9 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             if place.relayed.get(node.name, "host") != "host":
                 raise illegal(f"the host's handler does not run after {place.relayed[node.name]}")
             _check_way(node, place, illegal)
-            names = (*HANDLED, *SIGNALS) if "masked" in place.handlers else (node.name,)
+            # Go's own handler calls the host's of these two, with all signals blocked.
+            all_wait = "masked" in place.handlers or node.name in SYNCHRONOUS
+            names = (*HANDLED, *SIGNALS) if all_wait else (node.name,)
             waiting = place.waiting.union(names)
             if place.alternate or place.handlers == "nostack":
                 needs(4 * KIB + RESERVE, "the host's signal handler")
@@ -523,10 +525,10 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             if not place.once:
                 raise illegal("it stands in no frame that repeats, and beside no other thread")
             basis.add(Basis.SILENT)
-            # In its own body nobody may call it: it has not given anything yet.
+            # In its own body nobody may call it: its next function is being called already.
             pulled = place.pulled.pop(node.name)
             _check_children(pulled, using(0, "go", gives=True), basis, path)
-            place.pulled[node.name] = pulled
+            place.pulled.setdefault(node.name, pulled)
         case Give():
             if not place.gives:
                 raise illegal("it stands in the body of a Pull")
@@ -548,6 +550,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             if place.repeats:
                 raise illegal("in a frame that repeats its body nothing is suspended")
         case Resume():
+            if place.waiting:
+                raise illegal("in a handler of the host's no foreign stack is resumed")
             if node.region not in REGIONS:
                 raise illegal(f"region is one of {', '.join(map(str, REGIONS))}")
         case Gate():
@@ -670,7 +674,7 @@ def _check_way(node: Signal, place: _Place, illegal: Any) -> None:
     """How the signal comes is one that brings it to this thread, before the call returns."""
     if node.name in place.waiting:
         raise illegal(
-            f"in a handler of the host's {node.name} is blocked, and comes when that has returned"
+            f"in a handler of the host's {node.name} is blocked: it comes when that has returned, or kills"
             " (sigaction(2))"
         )
     if node.by not in WAYS:

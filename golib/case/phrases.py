@@ -93,7 +93,7 @@ def _waits(choose: Choose) -> Phrase:
 
 
 def _handled(choose: Choose) -> Phrase:
-    """Names for which such a handler cannot be are refused as any other case is."""
+    """With a name that can have no such handler the case is refused, as any other is."""
     handled = Signal(C(), name=choose(tuple(calltree.HANDLED)))
     return tuple(choose(((handled,), (Go(), handled), (Go(C(handled)),), (handled, Go(), handled))))
 

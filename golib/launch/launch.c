@@ -9,6 +9,7 @@
 #include "launch.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,17 @@ static void fail(const char *what, const char *why)
 	_exit(GOLIB_HARNESS_STATUS);
 }
 
+// Python's os says so, too, of what the kernel refuses.
+static void must(int done, const char *what)
+{
+	char why[200];
+
+	if (done >= 0)
+		return;
+	snprintf(why, sizeof why, "%s: %s", what, strerror(errno));
+	fail("OSError", why);
+}
+
 static void *find(void *library, const char *name)
 {
 	void *found = dlsym(library, name);
@@ -41,23 +53,29 @@ static void pin(int processors)
 	cpu_set_t may, set;
 	int here = sched_getcpu(), cpu;
 
-	sched_getaffinity(0, sizeof may, &may);
+	must(sched_getaffinity(0, sizeof may, &may), "sched_getaffinity");
 	CPU_ZERO(&set);
 	CPU_SET(here, &set);
 	for (cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&set) < processors; cpu++)
 		if (CPU_ISSET(cpu, &may))
 			CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof set, &set);
+	must(sched_setaffinity(0, sizeof set, &set), "sched_setaffinity");
 }
 
 static void check(void *library, const struct golib_launch *l)
 {
 	void (*sizes)(uint64_t *) = find(library, "golib_sizes");
 	uint64_t seen[GOLIB_SIZES];
+	char why[800];
+	int i, at;
 
 	sizes(seen);
-	if (memcmp(seen, l->sizes, sizeof seen) != 0)
-		fail("BindingError", "the library was built for another golib: its sizes are not those of this one");
+	if (memcmp(seen, l->sizes, sizeof seen) == 0)
+		return;
+	at = snprintf(why, sizeof why, "%.500s was built for another golib: its sizes are", l->library);
+	for (i = 0; i < GOLIB_SIZES; i++)
+		at += snprintf(why + at, sizeof why - at, " %lu", (unsigned long)seen[i]);
+	fail("BindingError", why);
 }
 
 static void run(void *library, const struct golib_launch *l, const struct golib_program *p)
@@ -92,14 +110,14 @@ static _Noreturn void child(const struct golib_launch *l)
 	int i;
 
 	trace = l->trace;
-	setsid();
+	must(setsid(), "setsid");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != l->server)
 		_exit(GOLIB_HARNESS_STATUS);
 	close(l->closed[0]);
 	close(l->closed[1]);
-	dup2(l->out, 1);
-	dup2(l->out, 2);
+	must(dup2(l->out, 1), "dup2");
+	must(dup2(l->out, 2), "dup2");
 	close(l->out);
 	if (l->processors)
 		pin(l->processors);
@@ -111,11 +129,11 @@ static _Noreturn void child(const struct golib_launch *l)
 	((void (*)(void *, const void *, const void *))find(library, "golib_use"))(l->trace, l->fields, l->roots);
 	if (l->world)
 		((void (*)(void))find(library, "golib_wait_ready"))();
-	getrlimit(RLIMIT_STACK, &stack);
+	must(getrlimit(RLIMIT_STACK, &stack), "getrlimit");
 	for (i = 0; i < l->nprograms; i++) {
 		trace->running = i;
 		// An earlier case may have lowered it: a case's world must not depend on its place in the row.
-		setrlimit(RLIMIT_STACK, &stack);
+		must(setrlimit(RLIMIT_STACK, &stack), "setrlimit");
 		run(library, l, &l->programs[i]);
 	}
 	if (l->traced)

@@ -95,7 +95,8 @@ def fork(request: Request, programs: Compiled, trace: int, out: int, closed: tup
     """Forks the child that runs these: its pid.  ``trace``: the address of the shared memory; ``out``: the
     descriptor to which the child writes; ``closed``: those that it must not keep.
 
-    Raises OSError, and BindingError where the launcher is another golib's."""
+    Raises OSError where there can be no process, and BindingError where the launcher cannot be had, or is
+    another golib's."""
     launch, kept = _laid_out(request, [one for one in programs if isinstance(one, Program)])
     launch.trace, launch.out, launch.closed = trace, out, closed
     with _environment(request.cases[0], request.trace):
@@ -108,7 +109,10 @@ def fork(request: Request, programs: Compiled, trace: int, out: int, closed: tup
 
 @cache
 def _launcher(path: str) -> ctypes._FuncPointer:
-    library = ctypes.CDLL(path)
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:  # not that of a fork
+        raise binding.BindingError(f"{path} cannot be loaded: {error}") from error
     size = _SIZE(("golib_launch_size", library))()
     ours = ctypes.sizeof(LaunchStruct) + ctypes.sizeof(ProgramStruct)
     if size != ours:
@@ -119,8 +123,8 @@ def _launcher(path: str) -> ctypes._FuncPointer:
 @contextmanager
 def _environment(case: Case, trace: str) -> Iterator[None]:
     """What the child is to find: laid before the fork, and taken back after it."""
-    world(case, trace)
     try:
+        world(case, trace)
         yield
     finally:
         for name, value in calltree.variables(case).items():

@@ -2,8 +2,8 @@
 
 Each is compiled once, into a folder of the cache under a key of all that it is made of:
 
-    outside/<key>/lock                     held while compiling
-    outside/<key>/libgolib-outside.so      moved there when it is whole
+    NAME/<key>/lock                  held while compiling
+    NAME/<key>/libgolib-NAME.so      moved there when it is whole
 """
 
 from __future__ import annotations

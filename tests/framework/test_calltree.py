@@ -450,6 +450,18 @@ FULL = "callGoWithVariousStackAndGoFrame"
             parse("Case(Signal(Thread(C()), name='SIGUSR2'), handlers='masked')"),
         ),
         (
+            parse("Case(Signal(C(Signal(C(), name='SIGALRM')), name='SIGPIPE'), handlers='early')"),
+            "node 0.0.0, Signal(",
+            "in a handler of the host's SIGALRM is blocked",
+            parse("Case(Signal(C(), name='SIGPIPE'), handlers='early')"),
+        ),
+        (
+            parse("Case(Stack(C(Suspend())), Signal(C(Resume()), name='SIGUSR2'), Resume())"),
+            "node 1.0.0, Resume(",
+            "in a handler of the host's no foreign stack is resumed",
+            parse("Case(Stack(C(Suspend())), Signal(C(), name='SIGUSR2'), Resume())"),
+        ),
+        (
             parse("Case(Go(Pull(C(Go(Next()))), Next()))"),
             "node 0.1.0.0.0, Next(",
             "it stands in the body of that one",

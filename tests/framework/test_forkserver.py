@@ -466,6 +466,26 @@ def killed_in_mid_case(run: Callable[[], object], fifo: Fifo, victim: Callable[[
 
 
 @by_both
+@pytest.mark.parametrize("processors", [0, 1])
+def test_a_child_keeps_to_as_many_processors_as_it_is_told(
+    broken: Subject, fifo: Fifo, server: ForkServer, processors: int
+) -> None:
+    pinned = dataclasses.replace(request(broken, HANGS), pinned=bool(processors))
+    seen: list[set[int]] = []
+
+    def look() -> None:
+        pid = fifo.pid()
+        seen.append(os.sched_getaffinity(pid))
+        os.kill(pid, signal.SIGKILL)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    server.run(pinned)
+    watcher.join()
+    assert len(seen[0]) == (processors or len(os.sched_getaffinity(0)))
+
+
+@by_both
 def test_a_server_that_was_killed_is_our_fault_and_takes_its_child_along(broken: Subject, fifo: Fifo) -> None:
     server = ForkServer(World())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from golib.door import Subject
 from golib.judge import outcome
 from golib.run import launch
 from golib.run.child import Host, Request, compiled
-from golib.run.forkserver import ForkServer, World
+from golib.run.forkserver import ForkServer, ServerError, World
 from golib.run.trace import HARNESS_STATUS, Ended
 
 ROW = (
@@ -95,7 +96,9 @@ def shown(subject: Subject, cases: Sequence[Case], ended: Ended) -> list[object]
     outcomes = outcome.judge_row(cases, ended, subject._stack_guard)
     events = [event for one in outcomes for event in one.events]
     # Each thread has its order; between two of them there is none.
-    crossings = sorted((one.node, one.phase, one.in_go, bool(one.told[1]), bool(one.did)) for one in events)
+    crossings = sorted(
+        (one.node, one.phase, one.in_go, bool(one.told[1]), bool(one.did), one.sigmask) for one in events
+    )
     return [[(one.kind, sorted({found.key for found in one.divergences})) for one in outcomes], crossings]
 
 
@@ -136,7 +139,7 @@ def faults_of_children(pid: int) -> int:
     [
         Case(Python(Go())),
         Case(Thread(Go(), kind="python")),
-        Case(C(Go(), Signal(C(), name="SIGUSR2")), handlers="early"),
+        Case(C(Go(), Signal(C(), name="SIGPIPE")), handlers="early"),
         Case(Go(), second="before"),
     ],
     ids=repr,
@@ -144,7 +147,7 @@ def faults_of_children(pid: int) -> int:
 def test_what_needs_python_gets_it(subject: Subject, case: Case) -> None:
     assert not fits(request_of(subject, [case]))
     assert not fits(request_of(subject, [Case(Go(), **case.world()), case]))
-    assert subject.run(case).kind is outcome.Kind.PASSED or case.handlers
+    assert subject.run(case).kind is outcome.Kind.PASSED
 
 
 def test_what_is_laid_for_a_child_is_taken_back(subject: Subject, server: ForkServer) -> None:
@@ -153,13 +156,24 @@ def test_what_is_laid_for_a_child_is_taken_back(subject: Subject, server: ForkSe
 
     before = environment()
     case = Case(Go(), godebug="inittrace=1", on=("notify",))
-    told = dataclasses.replace(request_of(subject, [case]), trace="")
-    assert fits(told)
-    assert "init runtime @" in server.run(told).stderr
+    asking = request_of(subject, [case])
+    assert fits(asking)
+    assert "init runtime @" in server.run(asking).stderr
     assert environment() == before
-    # The next child, which asks for nothing, is told nothing: by C or by Python.
-    for request in (request_of(subject, [Case(Go())]), by_python(request_of(subject, [Case(Go())]))):
-        assert server.run(request).stderr == ""
+    # The next child, which asks for nothing, is told nothing, by C or by Python: nobody takes this signal.
+    nothing = request_of(subject, [Case(C(Signal(name="SIGUSR1")))])
+    for request in (nothing, by_python(nothing)):
+        ended = server.run(request)
+        assert ended.stderr == ""
+        assert os.waitstatus_to_exitcode(ended.status) == -signal.SIGUSR1
+
+
+def test_signals_arrive_meanwhile(subject: Subject, server: ForkServer) -> None:
+    """One that nobody has asked for ends the process."""
+    request = request_of(subject, [Case(C(Go(), times=5_000_000), signals="SIGUSR1")])
+    assert fits(request)
+    for one in (request, by_python(request)):
+        assert os.waitstatus_to_exitcode(server.run(one).status) == -signal.SIGUSR1
 
 
 def test_a_library_that_is_not_there_is_our_fault(
@@ -169,6 +183,17 @@ def test_a_library_that_is_not_there_is_our_fault(
     ended = server.run(request)
     assert os.waitstatus_to_exitcode(ended.status) == HARNESS_STATUS
     assert ended.record.fault.startswith(f"OSError: {tmp_path / 'none.so'}: cannot open shared object file")
+
+
+def test_a_launcher_that_is_gone_is_no_failed_fork(subject: Subject, tmp_path: Path) -> None:
+    server = ForkServer(World())
+    try:
+        request = dataclasses.replace(request_of(subject, [Case(Go())]), launcher=str(tmp_path / "none.so"))
+        with pytest.raises(ServerError, match=r"BindingError: .*none\.so cannot be loaded"):
+            server.run(request)
+        assert server.run(request_of(subject, [Case(Go())])).status == 0
+    finally:
+        server.close()
 
 
 def test_a_library_that_is_no_bridge_is_our_fault(subject: Subject, server: ForkServer) -> None:

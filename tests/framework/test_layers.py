@@ -232,7 +232,7 @@ def only_forkserver_forks_waits_and_kills(module: Module) -> Iterator[str]:
     if module.name == "run.forkserver":
         return
     for name, line in module.imports:
-        # What C forks, it waits for, too.
+        # launch.fork forks as well: who imports it must wait for the child.
         if name in {f"os.{danger}" for danger in DANGERS} or name == "golib.run.launch":
             yield f"{module.name}:{line} imports {name}"
     for node in ast.walk(module.tree):
