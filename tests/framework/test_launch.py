@@ -53,7 +53,7 @@ ROW = (
     Case(C(Signal(C(), name="SIGUSR2"), Go())),
     # The next one must find the limit as it was.
     Case(Setrlimit(stack=1 << 20), Go()),
-    Case(C(Setrlimit(stack=1 << 21))),
+    Case(C(Go(), stack=3 << 20)),
 )
 ALONE = (
     Case(Go(C(Go(), stack=40_000)), bounds="hidden"),
@@ -161,7 +161,7 @@ def test_what_is_laid_for_a_child_is_taken_back(subject: Subject, server: ForkSe
     assert "init runtime @" in server.run(asking).stderr
     assert environment() == before
     # The next child, which asks for nothing, is told nothing, by C or by Python: nobody takes this signal.
-    nothing = request_of(subject, [Case(C(Signal(name="SIGUSR1")))])
+    nothing = request_of(subject, [Case(C(Go(), Signal(name="SIGUSR1")))])
     for request in (nothing, by_python(nothing)):
         ended = server.run(request)
         assert ended.stderr == ""
