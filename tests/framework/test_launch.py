@@ -96,8 +96,11 @@ def shown(subject: Subject, cases: Sequence[Case], ended: Ended) -> list[object]
     outcomes = outcome.judge_row(cases, ended, subject._stack_guard)
     events = [event for one in outcomes for event in one.events]
     # Each thread has its order; between two of them there is none.
+    # A thread of Go's may be one that has asked already, or a new one.
+    told = [one.tid == events[0].tid and bool(one.told[1]) for one in events]
     crossings = sorted(
-        (one.node, one.phase, one.in_go, bool(one.told[1]), bool(one.did), one.sigmask) for one in events
+        (one.node, one.phase, one.in_go, bool(one.did), one.sigmask, asked)
+        for one, asked in zip(events, told, strict=True)
     )
     return [[(one.kind, sorted({found.key for found in one.divergences})) for one in outcomes], crossings]
 
