@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 TOOLS = {
     "bench": "what a call from C into Go costs",
+    "curve": "whether guided drawing shows more than drawing alone",
     "filters": "whether what --golib-exhaustive leaves out says no more than what it runs",
     "fix": "whether the change that would mend a known issue mends it",
     "record": "keeps the trace of a known issue's proof",

@@ -265,7 +265,7 @@ def world(choose: Choose, bounds: Sequence[calltree.Bounds]) -> dict[str, Any]:
 def case_in(choose: Choose, world: Mapping[str, Any]) -> Case:
     """The case that these choices make in that world; a size in it may still be illegal."""
     made = _grown(choose, world)
-    return phrases.into(made, choose, MAX_NODES) if choose((False, True)) else made
+    return phrases.into(made, choose, MAX_NODES) if made.handlers or choose((False, True)) else made
 
 
 def _grown(choose: Choose, world: Mapping[str, Any]) -> Case:

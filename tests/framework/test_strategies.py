@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 
 import golib
 from golib import fuzz
-from golib.case import calltree, grammar, legality, phrases, strategies
+from golib.case import calltree, grammar, legality, novelty, phrases, strategies
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.door import flavour
 from golib.judge import model
@@ -113,6 +113,31 @@ def test_every_switch_of_the_world_is_drawn():
         if isinstance(placed.node, calltree.Thread)
     }
     assert kinds == {"native", "python", "memory", "go"}
+
+
+def test_every_second_case_shows_more_than_one_that_is_drawn_alone():
+    def shown(guided: bool) -> tuple[int, int]:
+        cases = fuzz.generate(600, "guided", guided=guided)
+        assert len(set(cases)) == 600
+        pairs = set().union(*map(novelty.pairs, cases))
+        return len(pairs), sum(case.size() for case in cases)
+
+    (alone, small), (guided, large) = shown(False), shown(True)
+    assert guided > alone * 1.1
+    assert guided / large > alone / small  # though more pairs are ever harder to come by
+    assert large < small * 1.3
+
+
+def test_a_case_shows_what_its_script_does_and_no_more():
+    small, large = Case(calltree.Go()), Case(calltree.Go(calltree.C(calltree.Go())))
+    assert novelty.pairs(small) == novelty.pairs(calltree.parse(repr(small)))
+    assert novelty.pairs(large) - novelty.pairs(small)
+    assert not novelty.pairs(Case(*large.trees, *small.trees)) >= novelty.pairs(
+        Case(calltree.Stack(*large.trees))
+    )
+    assert novelty.pairs(small.having(bounds="hidden")) != novelty.pairs(small)
+    # A size changes no step.
+    assert novelty.pairs(Case(calltree.C(stack=16))) == novelty.pairs(Case(calltree.C(stack=512)))
 
 
 def test_a_host_that_says_how_it_handles_signals_gets_some():
