@@ -19,7 +19,7 @@ import ast
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 __all__ = [
@@ -146,24 +146,38 @@ class Node:
         self._set(body=body)
 
     def _set(self, **values: object) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        vars(self).update(values)  # frozen: it takes no assignment
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs: not what ``script.end`` has found out."""
         return {name: value for name, value in vars(self).items() if name != "_end"}
 
+    @classmethod
+    @cache
+    def fields(cls) -> tuple[dataclasses.Field[Any], ...]:
+        """As ``dataclasses.fields``, which looks for them anew each time."""
+        return dataclasses.fields(cls)
+
     def properties(self) -> dict[str, Any]:
         """The keywords that differ from their defaults."""
         return {
             field.name: value
-            for field in dataclasses.fields(self)
+            for field in self.fields()
             if field.name != "body" and (value := getattr(self, field.name)) != field.default
         }
 
     def children(self) -> tuple[Node, ...]:
         """The nodes directly below."""
         return self.body
+
+    def having(self, index: int, child: Node) -> Node:
+        """The node with that one of its children replaced."""
+        children = list(self.children())
+        children[index] = child
+        values = self.properties()
+        if "deferred" in values:
+            values["deferred"] = tuple(children[len(self.body) :])
+        return type(self)(*children[: len(self.body)], **values)
 
     def __repr__(self) -> str:
         parts = [repr(child) for child in self.body]
@@ -939,15 +953,15 @@ class Case:
     @cached_property
     def _placed(self) -> tuple[Placed, ...]:
         placed: list[Placed] = []
-
-        def visit(node: Node, parent: int | None, path: str, depth: int) -> None:
+        # The next one stands last.
+        left: list[tuple[Node, int | None, str, int]] = []
+        left += [(tree, None, str(index), 1) for index, tree in enumerate(self.trees)][::-1]
+        while left:
+            node, parent, path, depth = left.pop()
             number = len(placed)
             placed.append(Placed(node, number, parent, path, depth))
-            for index, child in enumerate(node.children()):
-                visit(child, number, f"{path}.{index}", depth + 1)
-
-        for index, tree in enumerate(self.trees):
-            visit(tree, None, str(index), 1)
+            below = [(child, number, f"{path}.{at}", depth + 1) for at, child in enumerate(node.children())]
+            left += below[::-1]
         return tuple(placed)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -1000,8 +1014,7 @@ def variables(case: Case | None = None) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """A node where it stands: its number in the trace, its parent's, and its path (``0.1.2``)."""
 
     node: Node

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from golib.case import calltree, phrases
@@ -62,9 +62,24 @@ class Place:
     onstack: bool = False  # they run on the alternate stack
     goless: bool = False  # in one that does, where Go cannot be called
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Each choice asks for it, and there are few places."""
+        return hash(tuple(vars(self).values()))
+
     def below(self, frame: str, **changes: Any) -> Place:
         """The place in a frame of that kind which stands here."""
-        return dataclasses.replace(self, **{"depth": self.depth + 1, "frame": frame, **changes})
+        return self.but(**{"depth": self.depth + 1, "frame": frame, **changes})
+
+    def but(self, **changes: Any) -> Place:
+        """The place with these changed: as ``dataclasses.replace``, in a sixth of the time."""
+        made = object.__new__(Place)
+        vars(made).update(vars(self), **changes)
+        vars(made).pop("_hash", None)
+        return made
 
 
 @dataclass(frozen=True)
@@ -77,10 +92,11 @@ class Slot:
     only: str = ""
     """The kind that each must be, where only one will do."""
 
+    @lru_cache(_KEPT)  # noqa: B019  (as many as there are places)
     def without(self, region: int) -> Slot:
         """The same where that foreign stack is in use."""
         free = tuple(number for number in self.place.regions if number != region)
-        return dataclasses.replace(self, place=dataclasses.replace(self.place, regions=free))
+        return dataclasses.replace(self, place=self.place.but(regions=free))
 
 
 @dataclass(frozen=True)
@@ -197,7 +213,7 @@ def _guarded(
 
 
 def _threads(place: Place) -> tuple[Form, ...]:
-    inside = dataclasses.replace(place, recovers=False, exits=False, threads=place.threads + 1)
+    inside = place.but(recovers=False, exits=False, threads=place.threads + 1)
     made = [
         Form(
             *("Thread", (("kind", (kind,)), ("stack", STACKS))),
@@ -208,7 +224,7 @@ def _threads(place: Place) -> tuple[Form, ...]:
     if place.frame != "go":
         return tuple(made)
     # A known issue there (go#62130) is known by an event that a middle round does not leave.
-    goes = dataclasses.replace(inside, regions=() if place.repeated else place.regions)
+    goes = inside.but(regions=() if place.repeated else place.regions)
     guarded = _guarded("Thread", (("kind", ("go",)),), goes, True)
     # Two of five are Go's.
     return (*(form for form in made for _ in range(len(guarded) // 2)), *guarded)

@@ -224,7 +224,7 @@ def _check_values(node: object, path: str) -> None:
     if not isinstance(node, Node):
         raise IllegalCase(f"node {path}, {node!r}: this is no node of a call tree")
     kind = type(node).__name__
-    for field in dataclasses.fields(node):
+    for field in node.fields():
         name, value = field.name, getattr(node, field.name)
         if name in ("body", "deferred"):
             continue
@@ -264,11 +264,11 @@ def check(case: Case) -> frozenset[Basis]:
         raise IllegalCase(f"{case.signals} ends a process that has not turned {lacking!r} on")
     if case.blocked and case.blocked in {case.signals, *(getattr(p.node, "name", "") for p in case.walk())}:
         raise IllegalCase(f"{case.blocked} is blocked and sent: it would never be delivered")
-    crossings = sum(1 for tree in case.trees for _ in _crossed(tree))
-    if crossings:
+    has = {type(placed.node) for placed in case.walk()}
+    if Python in has and leaves_interpreter(case):
         _check_crossing(case)
         basis.add(Basis.SILENT)
-    if any(isinstance(placed.node, Gate) for placed in case.walk()):
+    if Gate in has:
         _check_gates(case)
     if case.bounds != "real":
         basis.add(Basis.SEED)
@@ -296,15 +296,15 @@ def check(case: Case) -> frozenset[Basis]:
         if end(tree) is End.PANIC and not case.dies:
             raise IllegalCase(f"tree {index} panics with no recover above it, so Go must end the process")
         _check_node(tree, place, basis, str(index))
-    nodes = [placed.node for placed in case.walk()]
-    if any(isinstance(node, TurnOff) and node.name == "cpuprofile" for node in nodes) and (
-        case.signals == "SIGPROF"
-        or any(isinstance(node, Signal) and node.name == "SIGPROF" for node in nodes)
-    ):
-        raise IllegalCase("SIGPROF ends a process that has turned its CPU profile off")
-    if any(isinstance(node, Next) for node in nodes):
+    if TurnOff in has:
+        nodes = [placed.node for placed in case.walk()]
+        off = any(isinstance(node, TurnOff) and node.name == "cpuprofile" for node in nodes)
+        sent = any(isinstance(node, Signal) and node.name == "SIGPROF" for node in nodes)
+        if off and (sent or case.signals == "SIGPROF"):
+            raise IllegalCase("SIGPROF ends a process that has turned its CPU profile off")
+    if Next in has:
         check_order(case)
-    if any(isinstance(node, Suspend | Resume) for node in nodes):
+    if has & {Suspend, Resume}:
         basis.add(Basis.SILENT)
         _check_suspended(case)
     return frozenset(basis)

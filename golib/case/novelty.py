@@ -29,23 +29,27 @@ def pairs(case: Case) -> frozenset[Pair]:
 
 
 def _pairs(case: Case) -> Iterator[Pair]:
+    """Flat, of strings and numbers only: Python's collector passes over such tuples, and of these there are
+    two hundred for each case."""
+    bounds = case.bounds
     for thread in script(case):
-        last: Step | None = None
+        last: tuple[str, int] | None = None
         for step in thread.steps:
             here, state = _what(step), _state(step)
             if last is not None:
-                yield "next", _what(last), here
-                yield "next", case.bounds, _what(last), here, state
-                yield "next", case.bounds, _state(last), state
+                yield last[0], here
+                yield bounds, last[0], here, state
+                yield bounds, last[1], state
             if step.before is not None:
-                yield "held", _what(step.before), step.before.callbacks, here, state
-            last = step
+                yield _what(step.before), step.before.callbacks, here, state
+            last = here, state
 
 
-def _what(step: Step) -> Pair:
-    return type(step.node).__name__, step.phase
+def _what(step: Step) -> str:
+    return f"{type(step.node).__name__} {step.phase:d}"
 
 
-def _state(step: Step) -> Pair:
+def _state(step: Step) -> int:
     side = (step.region > 0) - (step.region < 0)
-    return step.in_go, min(step.callbacks, MOST), min(step.cgo, MOST), side, step.alone
+    depths = min(step.callbacks, MOST) * (MOST + 1) + min(step.cgo, MOST)
+    return ((depths * 3 + side + 1) * 2 + step.in_go) * 2 + step.alone

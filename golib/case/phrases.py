@@ -129,21 +129,15 @@ def into(case: Case, choose: Choose, most: int) -> Case:
         return case
     if not places:
         return case.having(*case.trees, C(*phrase))
-    wanted, number = choose(places), -1
-
-    def changed(node: Node) -> Node:
-        nonlocal number
-        number += 1
-        here = number == wanted
-        body = tuple(map(changed, node.body))
-        values = node.properties()
-        if "deferred" in values:
-            values["deferred"] = tuple(map(changed, values["deferred"]))
-        if here:
-            body = _mixed(body, phrase, choose)
-        return type(node)(*body, **values)
-
-    return case.having(*map(changed, case.trees))
+    here = placed[choose(places)]
+    trees = list(case.trees)
+    made: Node = C(*_mixed(here.node.body, phrase, choose), **here.node.properties())
+    while here.parent is not None:
+        above = placed[here.parent]
+        made = above.node.having(int(here.path.rpartition(".")[2]), made)
+        here = above
+    trees[int(here.path)] = made
+    return case.having(*trees)
 
 
 def _mixed(body: Sequence[Node], phrase: Phrase, choose: Choose) -> tuple[Node, ...]:
