@@ -1,8 +1,9 @@
 """python -m tools soak: does a very long search stay as small as it began, and leave nothing behind?
 
-The fuzzer's cases run in chunks, in as many workers as one likes, and a line now and then says what there is:
-processes, their memory and descriptors, shared memory, files.  At the end all but the memory must be as
-before, and the memory of the workers and of their fork servers no larger than early in the run.
+The fuzzer's cases run in chunks, in as many workers as one likes, with every case of up to so many nodes
+among them where that is asked for.  A line now and then says what there is: processes, their memory and
+descriptors, shared memory, files.  At the end all but the memory must be as before, and the memory of the
+workers and of their fork servers no larger than early in the run.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import count, islice
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from golib import fuzz
+from golib import exhaustive, fuzz, options
+from golib.case.calltree import Case
 from golib.door import Subject
 from golib.judge import known
 from golib.toolchains import build, toolchain
@@ -45,12 +48,17 @@ def main(argv: Sequence[str]) -> int:
     parser = base.Parser("soak", __doc__)
     parser.add_argument("--go", metavar="SPEC", default="go", help="the Go that runs them")
     parser.add_argument("--cases", type=int, default=30_000, metavar="N", help="in all (30,000)")
+    parser.add_argument(
+        "--nodes", type=int, default=0, metavar="N", help="among them every one of up to N nodes (0: none)"
+    )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that search (2)")
     parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="between two lines (10)")
     given = parser.parse_args(argv)
     for option in ("cases", "workers", "every"):
         if getattr(given, option) <= 0:
             parser.error(f"--{option} {getattr(given, option)}: it must be more than 0")
+    if not 0 <= given.nodes <= options.MOST_EXHAUSTIVE:
+        parser.error(f"--nodes {given.nodes}: it must be from 0 to {options.MOST_EXHAUSTIVE}")
     try:
         toolchain.check_platform()
         [chosen], _ = toolchain.resolve([given.go])
@@ -59,7 +67,37 @@ def main(argv: Sequence[str]) -> int:
     except (toolchain.SpecError, build.BuildError) as error:
         print(error, file=sys.stderr)
         return 2
-    return _soak(given.go, given.cases, given.workers, given.every)
+    return _soak(given.go, Part(given.cases, given.nodes, given.workers), given.every)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is searched: the whole of it, or what is one worker's."""
+
+    cases: int
+    nodes: int
+    """Every case of up to so many stands among those that are drawn."""
+    of: int
+    """Workers."""
+    number: int = 0
+    """Which one's."""
+
+    def chunks(self, version: str) -> Iterator[tuple[list[Case], int]]:
+        """Cases, and up to how many nodes one always begins a child (``fuzz.rows``): a block of small ones
+        and CHUNK drawn ones in turn, so that what both keep in memory is there early."""
+        left = -(-self.cases // self.of)
+        blocks = exhaustive.blocks(self.nodes)
+        small = iter(range(self.number, blocks, self.of) if self.nodes else ())
+        for number in count():
+            for block in islice(small, 1):
+                chunk = exhaustive.plan(self.nodes).block(block, blocks)[:left]
+                yield chunk, exhaustive.SMALL
+                left -= len(chunk)
+            if not left:
+                return
+            drawn = fuzz.generate(min(CHUNK, left), f"soak {self.number} {number}", version)
+            yield drawn, 0
+            left -= len(drawn)
 
 
 @dataclass
@@ -84,7 +122,7 @@ class Sample:
     """In the run's folder for temporary files."""
 
 
-def _soak(spec: str, cases: int, workers: int, every: float) -> int:
+def _soak(spec: str, whole: Part, every: float) -> int:
     os.environ[MARK] = str(os.getpid())
     # Told to end, it takes the workers along, which are daemons.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -94,8 +132,10 @@ def _soak(spec: str, cases: int, workers: int, every: float) -> int:
         ran, failed = context.Value("q", 0), context.Value("q", 0)
         began, before = time.monotonic(), _sample(0, folder)
         parts = [
-            context.Process(target=_work, args=(spec, number, -(-cases // workers), ran, failed), daemon=True)
-            for number in range(workers)
+            context.Process(
+                target=_work, args=(spec, replace(whole, number=number), ran, failed), daemon=True
+            )
+            for number in range(whole.of)
         ]
         for part in parts:
             part.start()
@@ -113,14 +153,13 @@ def _soak(spec: str, cases: int, workers: int, every: float) -> int:
     return 1 if faults else 0
 
 
-def _work(spec: str, number: int, cases: int, ran: Any, failed: Any) -> None:
-    """Searches, chunk after chunk; each has its own seed."""
+def _work(spec: str, part: Part, ran: Any, failed: Any) -> None:
+    """Searches, chunk after chunk."""
     [chosen], _ = toolchain.resolve([spec])
     subject: Callable[[str], Subject] = cache(lambda flavour: Subject(build.build(chosen, flavour=flavour)))
     fuzzer = fuzz.Fuzzer(subject, chosen.version, known.shipped(), TIMEOUT)
-    for chunk, start in enumerate(range(0, cases, CHUNK)):
-        drawn = fuzz.generate(min(CHUNK, cases - start), f"soak {number} {chunk}", chosen.version)
-        search = fuzzer.search(drawn)
+    for chunk, small in part.chunks(chosen.version):
+        search = fuzzer.search(chunk, small=small)
         with ran.get_lock():
             ran.value += search.ran
         for finding in search.findings:

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from golib import exhaustive
 from tools import soak
-from tools.soak import Process, Sample
+from tools.soak import Part, Process, Sample
 
 
 def _samples(*rss: int, descriptors: int = 9) -> list[Sample]:
@@ -63,3 +64,17 @@ def test_a_senseless_option_is_one_sentence(capsys: pytest.CaptureFixture[str]) 
         soak.main(["--workers", "0"])
     assert ended.value.code == 2
     assert "--workers 0: it must be more than 0" in capsys.readouterr().err
+
+
+def test_each_small_case_stands_in_one_worker_s_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "CHUNK", 5)
+    every = exhaustive.plan(2).block(0, 1)
+    wanted = len(every) + 17 * soak.CHUNK
+    parts = [list(Part(wanted, 2, 3, number).chunks("")) for number in range(3)]
+    small = [case for part in parts for chunk, first in part for case in chunk if first]
+    assert sorted(map(repr, small)) == sorted(map(repr, every))
+    assert wanted <= sum(len(chunk) for part in parts for chunk, _ in part) < wanted + 3
+
+
+def test_no_more_run_than_are_asked_for() -> None:
+    assert [len(chunk) for chunk, _ in Part(20, 2, 1).chunks("")] == [20]
