@@ -495,8 +495,15 @@ def verdict(outcome: Outcome, version: str, issues: Sequence[KnownIssue]) -> Ver
     if outcome.kind in (Kind.HARNESS, Kind.RAISED):
         return Verdict("failed", (), outcome.signature, 0)
     ran = as_seen(outcome.ran, outcome.events)
-    candidates = [issue for issue in issues if issue.affects(version) and issue.caused_by(ran)]
     died = outcome.kind is not Kind.DIVERGENCE
+    keys = {found.key for found in outcome.divergences}
+    candidates = [
+        issue
+        for issue in issues
+        if issue.affects(version)
+        and (not keys.isdisjoint(issue.divergences) or (died and issue.explains_end(outcome)))
+        and issue.caused_by(ran)  # last: it walks through the case
+    ]
     shown: dict[str, None] = {}
     if died:
         ending = next((issue.id for issue in candidates if issue.explains_end(outcome)), None)

@@ -30,6 +30,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from itertools import zip_longest
 
 from golib.case import calltree, prototype
@@ -790,15 +791,21 @@ RULES: Mapping[tuple[type[Node], Phase], tuple[_RuleFunction, ...]] = {
 
 def rules_of(step: Step) -> tuple[_RuleFunction, ...]:
     """The rules that have something to say of a step."""
-    if step.phase is Phase.ENDED:
+    kind: type = type(step.node)
+    return _rules_of(kind, step.phase, step.in_go)
+
+
+@cache
+def _rules_of(kind: type, phase: Phase, in_go: bool) -> tuple[_RuleFunction, ...]:
+    if phase is Phase.ENDED:
         return RULES[calltree.Thread, Phase.ENDED]
-    if step.in_go and step.phase in (Phase.BEFORE, Phase.AFTER):
+    if in_go and phase in (Phase.BEFORE, Phase.AFTER):
         # What stands below a Go frame, seen from that frame.
-        return (*EVERY_STEP, _called_and_returned) if step.phase is Phase.AFTER else EVERY_STEP
-    own = RULES.get((type(step.node), step.phase), ())
-    if isinstance(step.node, calltree.CLeaf) and step.phase is Phase.AFTER:
+        return (*EVERY_STEP, _called_and_returned) if phase is Phase.AFTER else EVERY_STEP
+    own = RULES.get((kind, phase), ())
+    if issubclass(kind, calltree.CLeaf) and phase is Phase.AFTER:
         own = (_seen, *(own or (_did_in_c,)))
-    if step.phase is Phase.DID:
+    if phase is Phase.DID:
         own = (_seen, *own)
     return EVERY_STEP + own
 
