@@ -497,7 +497,7 @@ def _stacks(pid: int, library: str) -> Sample:
             # Another session may have put the same library anew at that path meanwhile.
             lines = (line for line in maps if line.rstrip().removesuffix(" (deleted)").endswith(library))
             base = int(next(lines).split("-")[0], 16)
-        found = process.stacks(pid, os.waitpid)
+        found = process.stacks(pid, os.waitid)
     except (OSError, StopIteration):
         return ()
     return tuple((tid, tuple(pc - base for pc in counters)) for tid, counters in found)

@@ -115,12 +115,12 @@ def send(pid: int, tid: int, number: int) -> None:
     ctypes.CDLL(None).tgkill(pid, tid, number)
 
 
-def stacks(pid: int, wait: Callable[[int, int], object]) -> list[tuple[int, list[int]]]:
+def stacks(pid: int, wait: Callable[[int, int, int], object]) -> list[tuple[int, list[int]]]:
     """The program counters of each thread of a child, innermost first, the main thread first: by frame
     pointers, which Go keeps.
 
-    ``wait`` is os.waitpid, lent by who may wait.  With ptrace, because a thread that hangs in a signal
-    handler takes no signal.  Raises OSError when the kernel does not let us look.
+    ``wait`` is os.waitid, lent by who may wait.  With ptrace, because a thread that hangs in a signal
+    handler takes no signal.  Raises OSError when the kernel does not let us look, or the child has died.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     # long ptrace(int, pid_t, void *, void *)
@@ -136,11 +136,18 @@ def stacks(pid: int, wait: Callable[[int, int], object]) -> list[tuple[int, list
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:  # noqa: PTH123
         for tid in sorted(int(name) for name in os.listdir(f"/proc/{pid}/task")):  # noqa: PTH208
             request(_PTRACE_SEIZE, tid)
-            request(_PTRACE_INTERRUPT, tid)
-            wait(tid, _WALL)
-            request(_PTRACE_GETREGS, tid, ctypes.addressof(registers))
-            seen.append((tid, _walk(memory, registers[_RIP], registers[_RBP])))
-            request(_PTRACE_DETACH, tid)
+            try:
+                request(_PTRACE_INTERRUPT, tid)
+                wait(os.P_PID, tid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | _WALL)
+                request(_PTRACE_GETREGS, tid, ctypes.addressof(registers))
+                seen.append((tid, _walk(memory, registers[_RIP], registers[_RBP])))
+                request(_PTRACE_DETACH, tid)
+            except OSError:
+                # It dies.  The end of the child is told to nobody before its tracer has taken note of each
+                # thread's; the main thread's is the child's, which is not ours to take.
+                if tid != pid:
+                    wait(os.P_PID, tid, os.WEXITED | _WALL)
+                raise
     return seen
 
 

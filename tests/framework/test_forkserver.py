@@ -29,7 +29,7 @@ from golib.case.calltree import DEFAULT_STACK, GODEBUGS, KIB, REGION, REGIONS, N
 from golib.case.script import Phase
 from golib.door import Servers, Subject, fields_of, first_matters, servers
 from golib.judge.outcome import Kind
-from golib.run import forkserver
+from golib.run import forkserver, process
 from golib.run.child import Request
 from golib.run.forkserver import ForkServer, ServerError, World
 from golib.toolchains import native
@@ -617,6 +617,25 @@ def test_an_interrupted_start_leaves_no_process(
     pid = interrupted(lambda: ForkServer(World()))
     assert not Path(f"/proc/{pid}").exists()
     assert descriptors("self") == before
+
+
+def test_a_child_that_dies_while_it_is_looked_at_comes_to_its_end() -> None:
+    """Its end is told to nobody while a thread of it has a tracer that has not taken note of that one's."""
+    waits = "import threading; threading.Thread(target=threading.Event().wait).start()"
+    code = f"{waits}; print(flush=True); threading.Event().wait()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as looked_at:
+        assert looked_at.stdout is not None
+        looked_at.stdout.readline()
+
+        def wait(kind: int, tid: int, options: int) -> None:
+            os.waitid(kind, tid, options)
+            if tid != looked_at.pid and options & os.WSTOPPED:
+                looked_at.kill()
+                os.waitid(kind, tid, options & ~os.WSTOPPED)  # until it is dead, as which it stays
+
+        with pytest.raises(OSError, match="ptrace"):
+            process.stacks(looked_at.pid, wait)
+        assert ended(looked_at.pid)
 
 
 def test_a_hang_is_looked_at_also_where_its_library_has_been_replaced(
