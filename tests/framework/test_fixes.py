@@ -24,4 +24,4 @@ def test_it_changes_the_newest_release_and_mends_an_issue_that_is_there(change: 
 def test_one_that_there_is_not_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert tools.main(["fix", "golib-99"]) == 2
     said = capsys.readouterr().err
-    assert said == "golib-99: tools/fixes has no change for it; there are golib-1, golib-21\n"
+    assert said == "golib-99: tools/fixes has no change for it; there are golib-1, golib-21, golib-22\n"
