@@ -24,8 +24,8 @@ from golib.toolchains.build import FLAVOURS, build
 
 @cache
 def drawn() -> list[Case]:
-    """Enough that each kind is drawn some dozen times where it is rarest.  Not guided: that chooses from what is
-    drawn so, and takes four times as long."""
+    """Enough that each kind is drawn some dozen times where it is rarest.  Not guided: that chooses from what
+    is drawn so, and takes four times as long."""
     return fuzz.generate(4_000, "coverage", guided=False)
 
 
