@@ -103,7 +103,7 @@ def generate(count: int, seed: str, release: str = "", *, guided: bool = True) -
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Python's collector of cycles waits: it would take a quarter of the time, and drawing makes hardly any."""
+    """Python's collector of cycles waits: it would take a quarter of the time, and drawing makes few."""
     enabled = gc.isenabled()
     gc.disable()
     try:
