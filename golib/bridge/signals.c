@@ -3,7 +3,9 @@
 #define _GNU_SOURCE
 #include "golib.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -57,6 +59,9 @@ static int is_written(struct marked room)
 	return 0;
 }
 
+// How often the host's handler ran on a thread that had sent itself nothing.
+static _Atomic uint32_t elsewhere;
+
 // The host's handler: it runs the body of the Signal that sent it.
 static void host_handler(int number)
 {
@@ -64,8 +69,10 @@ static void host_handler(int number)
 	struct node *n = self->handling;
 	stack_t alt = {0};
 
-	if (!n)
-		return; // sent by somebody else
+	if (!n) {
+		elsewhere++; // sent by somebody else, or to the whole process
+		return;
+	}
 	self->handling = 0;
 	sigaltstack(0, &alt);
 	golib_record_did(n, GOLIB_ENTERED, alt.ss_flags & SS_ONSTACK ? 2 : 1);
@@ -78,11 +85,51 @@ static void host_handler(int number)
 // The ways in which a signal comes, in the order of calltree.WAYS.
 enum { BY_THREAD, BY_KILL, BY_CHILD };
 
+// A child of this thread's, which ends and is waited for.
+static void end_child(void)
+{
+	// Not fork: it would run what libraries have registered for it.
+	pid_t child = (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0l, 0l, 0l, 0l);
+
+	if (child == 0)
+		syscall(SYS_exit_group, 0);
+	if (child < 0)
+		golib_fault("there is no process to spare for a child that ends");
+	while (child > 0 && waitpid(child, 0, 0) < 0 && errno == EINTR)
+		;
+}
+
+#define AGAIN 16 // children, at most, until one's SIGCHLD comes here
+
+// SIGCHLD is for the whole process. The kernel gives it to the thread that made
+// the child, unless that one has a signal to take already and no processor to
+// take it on: then another thread gets it, and there is another child. Where no
+// thread gets it in a second, that is for the model to say.
+static void end_children(struct golib_thread *self)
+{
+	struct timespec now, end;
+	uint32_t before;
+	int i;
+
+	for (i = 0; i < AGAIN; i++) {
+		before = elsewhere;
+		end_child();
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		do {
+			if (!self->handling)
+				return;
+			sched_yield();
+			clock_gettime(CLOCK_MONOTONIC, &now);
+		} while (elsewhere == before && now.tv_sec <= end.tv_sec);
+		if (elsewhere == before)
+			return;
+	}
+}
+
 // Sends the signal, or does what brings it; it is delivered before this returns.
 static void send(struct node *n)
 {
 	int ends[2];
-	pid_t child;
 
 	if (n->argument == SIGSEGV) {
 		n->region_lo = (uint64_t)mmap(0, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -96,11 +143,7 @@ static void send(struct node *n)
 			golib_fault("a pipe that nobody reads was written to");
 		close(ends[1]);
 	} else if (n->times == BY_CHILD) {
-		// Not fork: it would run what libraries have registered for it.
-		child = (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0l, 0l, 0l, 0l);
-		if (child == 0)
-			syscall(SYS_exit_group, 0);
-		waitpid(child, 0, 0);
+		end_children(golib_self());
 	} else if (n->times == BY_KILL)
 		kill(getpid(), n->argument);
 	else
