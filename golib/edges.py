@@ -116,16 +116,24 @@ def draw(choose: Choose) -> Edge:
     return Edge(case, number, choose(ends), choose(OFFSETS))
 
 
+IN_VAIN = 20_000
+"""Draws in a row that give nothing new, after which there is taken to be nothing: some 19,600 edges exist."""
+
+
 def generate(count: int, choose: Choose) -> list[Edge]:
-    """So many edges of legal cases, no two of them equal."""
+    """So many edges of legal cases, no two of them equal; fewer where there are no more."""
     drawn: dict[Edge, None] = {}
-    while len(drawn) < count:
+    in_vain = 0
+    while len(drawn) < count and in_vain < IN_VAIN:
         edge = draw(choose)
+        in_vain += 1
         try:
             legality.check(edge.case)
         except calltree.IllegalCase:
             continue
         if edge.where == "answer lo" and edge.offset == SLOT:
             continue  # golib-19 at a first callback, which leaves nothing to tell it by
-        drawn[edge] = None
+        if edge not in drawn:
+            drawn[edge] = None
+            in_vain = 0
     return list(drawn)

@@ -59,8 +59,8 @@ static int is_written(struct marked room)
 	return 0;
 }
 
-// How often the host's handler ran on a thread that had sent itself nothing.
-static _Atomic uint32_t elsewhere;
+// How often the host's handler has run for SIGCHLD, on whatever thread.
+static _Atomic uint32_t ended;
 
 // The host's handler: it runs the body of the Signal that sent it.
 static void host_handler(int number)
@@ -69,10 +69,10 @@ static void host_handler(int number)
 	struct node *n = self->handling;
 	stack_t alt = {0};
 
-	if (!n) {
-		elsewhere++; // sent by somebody else, or to the whole process
-		return;
-	}
+	if (number == SIGCHLD)
+		ended++;
+	if (!n || (int)n->argument != number)
+		return; // sent by somebody else, or to the whole process
 	self->handling = 0;
 	sigaltstack(0, &alt);
 	golib_record_did(n, GOLIB_ENTERED, alt.ss_flags & SS_ONSTACK ? 2 : 1);
@@ -103,8 +103,9 @@ static void end_child(void)
 
 // SIGCHLD is for the whole process. The kernel gives it to the thread that made
 // the child, unless that one has a signal to take already and no processor to
-// take it on: then another thread gets it, and there is another child. Where no
-// thread gets it in a second, that is for the model to say.
+// take it on: then another thread gets it, and there is another child; so there
+// is where two children end at a time, for one signal. Where no thread gets any
+// in a second, that is for the model to say.
 static void end_children(struct golib_thread *self)
 {
 	struct timespec now, end;
@@ -112,7 +113,7 @@ static void end_children(struct golib_thread *self)
 	int i;
 
 	for (i = 0; i < AGAIN; i++) {
-		before = elsewhere;
+		before = ended;
 		end_child();
 		clock_gettime(CLOCK_MONOTONIC, &end);
 		do {
@@ -120,8 +121,8 @@ static void end_children(struct golib_thread *self)
 				return;
 			sched_yield();
 			clock_gettime(CLOCK_MONOTONIC, &now);
-		} while (elsewhere == before && now.tv_sec <= end.tv_sec);
-		if (elsewhere == before)
+		} while (ended == before && now.tv_sec <= end.tv_sec + 1);
+		if (ended == before || !self->handling)
 			return;
 	}
 }

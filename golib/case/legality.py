@@ -545,6 +545,8 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             assert place.own is not None
             below = place.but(frame="c", stack=place.own, used=4 * KIB, held=0, inside=0)
         case Suspend():
+            if place.waiting:
+                raise illegal("in a handler of the host's nothing is suspended")
             if not place.inside:
                 raise illegal("it leaves a foreign stack, and stands on none; put it into a Stack")
             if place.repeats:

@@ -462,6 +462,12 @@ FULL = "callGoWithVariousStackAndGoFrame"
             parse("Case(Stack(C(Suspend())), Signal(C(), name='SIGUSR2'), Resume())"),
         ),
         (
+            parse("Case(Stack(C(Signal(C(Suspend()), name='SIGUSR2'))), Go(), Resume())"),
+            "node 0.0.0.0.0, Suspend(",
+            "in a handler of the host's nothing is suspended",
+            parse("Case(Stack(C(Signal(C(), name='SIGUSR2'), Suspend())), Go(), Resume())"),
+        ),
+        (
             parse("Case(Go(Pull(C(Go(Next()))), Next()))"),
             "node 0.1.0.0.0, Next(",
             "it stands in the body of that one",
