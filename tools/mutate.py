@@ -41,7 +41,7 @@ from golib.case.calltree import Case
 from golib.door import Subject, flavour
 from golib.judge import known
 from golib.judge.outcome import Kind, Outcome
-from golib.toolchains import build
+from golib.toolchains import build, native
 from golib.toolchains.toolchain import SpecError, Toolchain, resolve
 from tools import mutant as mutants
 from tools.base import ROOT, Parser, Stop, console, writable, write_json
@@ -314,6 +314,7 @@ class Judge:
         """
         if not self._state.baseline:
             self._baseline()
+        native.launcher()  # built once in a process: not in a mutant's cache, which goes when that is judged
         with tempfile.TemporaryDirectory(prefix="golib-mutate-") as home:
             deepstack = DeepStack(self._toolchain, Path(home)) if self._deepstack else None
             rows: list[Row] = []
