@@ -1,7 +1,7 @@
 """Searching: many cases in a row, what fails there again alone, and the smallest that still fails.
 
 ``tests/runtime/test_fuzz.py`` is the glue.  Cases come from ``grammar`` and are drawn before any of
-them runs, so that they depend on the seed alone and not on what an earlier one came to.
+them runs, so that they depend on the seed and the release alone and not on what an earlier one came to.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ IN_A_WORLD = 6
 """Cases that are drawn for each world: a child for one alone takes three times as long as in a row."""
 OF = 4
 """Cases of which one is taken where drawing is guided: the whole shows a fifth more by that, in as many
-cases, and an eighth more in as many nodes (``python -m tools curve``)."""
+cases, and 15 % more in as many nodes (``python -m tools curve``)."""
 EDGES = 8
 """Of so many cases, one more is drawn that is to stand at an edge."""
 SUSPECTS = 3
@@ -92,8 +92,8 @@ def chooser(seed: str) -> grammar.Choose:
 
 
 def generate(count: int, seed: str, release: str = "", *, guided: bool = True) -> list[Case]:
-    """``count`` legal cases that depend on the seed alone, no two of them equal; without those that need a
-    newer Go than that release.
+    """``count`` legal cases that depend on the seed and the release alone, no two of them equal;
+    without those that need a newer Go than that release.
 
     Every second one is, of OF that are drawn in its world, the one that for its size would show most that
     none before it shows (``golib.case.novelty``).  ``guided=False``: none is."""
@@ -508,15 +508,18 @@ def rows(drawn: Sequence[Case], small: int = 0) -> list[list[Case]]:
     for case in drawn:
         world = (*setting(case), is_free(case))
         row = filling.get(world)
-        if row is not None and len(row) < ROW and first_matters(case):
-            full = len(row) >= FEW or case.size() <= small
-        else:
-            full = row is None or len(row) >= ROW
-        if row is None or full:
+        if row is None or len(row) >= _before(case, small):
             row = filling[world] = []
             made.append(row)
         row.append(case)
     return made
+
+
+def _before(case: Case, small: int) -> int:
+    """How many cases a row may have before one more begins the next."""
+    if not first_matters(case):
+        return ROW
+    return 1 if case.size() <= small else FEW
 
 
 class Failures:

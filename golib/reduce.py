@@ -68,14 +68,14 @@ def _instead(node: Node) -> Iterator[tuple[Node, ...]]:
         for child in children:
             yield (child,)
     for index in range(len(node.body)):
-        yield (_with(node, body=node.body[:index] + node.body[index + 1 :]),)
+        yield (node.but(body=node.body[:index] + node.body[index + 1 :]),)
     for simpler in _simpler(node):
         yield (simpler,)
     for name in ("body", "deferred"):
         nodes: tuple[Node, ...] = getattr(node, name, ())
         for index, child in enumerate(nodes):
             for instead in _instead(child):
-                yield (_with(node, **{name: nodes[:index] + instead + nodes[index + 1 :]}),)
+                yield (node.but(**{name: nodes[:index] + instead + nodes[index + 1 :]}),)
 
 
 def _simpler(node: Node) -> Iterator[Node]:
@@ -83,17 +83,9 @@ def _simpler(node: Node) -> Iterator[Node]:
         value = getattr(node, field.name)
         if field.name == "body" or value == field.default:
             continue
-        yield _with(node, **{field.name: field.default})
+        yield node.but(**{field.name: field.default})
         if field.name == "deferred":
             for index in range(len(value)):
-                yield _with(node, deferred=value[:index] + value[index + 1 :])
+                yield node.but(deferred=value[:index] + value[index + 1 :])
     if isinstance(node, calltree.Stack) and node.region < -1:
-        yield _with(node, region=-1)
-
-
-def _with(node: Node, **changes: object) -> Node:
-    values = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
-    values.update(changes)
-    body = values.pop("body")
-    assert isinstance(body, tuple)
-    return type(node)(*body, **values)
+        yield node.but(region=-1)

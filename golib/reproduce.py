@@ -244,12 +244,9 @@ def _with(case: Case, gone: calltree.Node, instead: calltree.Node) -> Case:
     def changed(node: calltree.Node) -> calltree.Node:
         if node is gone:
             return instead
-        if isinstance(node, calltree.GoLeaf | calltree.CLeaf):
-            return node
-        values = {name: getattr(node, name) for name in node.properties()}
-        if "deferred" in values:
-            values["deferred"] = tuple(map(changed, values["deferred"]))
-        return type(node)(*map(changed, node.body), **values)
+        for index, child in enumerate(node.children()):
+            node = node.having(index, changed(child))
+        return node
 
     return case.having(*map(changed, case.trees))
 

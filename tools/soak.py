@@ -90,7 +90,10 @@ class Part:
         small = iter(range(self.number, blocks, self.of) if self.nodes else ())
         for number in count():
             for block in islice(small, 1):
-                chunk = exhaustive.plan(self.nodes).block(block, blocks)[:left]
+                chunk = exhaustive.plan(self.nodes).block(block, blocks)
+                if len(chunk) > left:  # a block runs as a whole, so that they can be counted
+                    small = iter(())
+                    break
                 yield chunk, exhaustive.SMALL
                 left -= len(chunk)
             if not left:
@@ -129,11 +132,11 @@ def _soak(spec: str, whole: Part, every: float) -> int:
     with tempfile.TemporaryDirectory(prefix="golib-soak-") as folder:
         os.environ["TMPDIR"] = folder
         context = multiprocessing.get_context("spawn")
-        ran, failed = context.Value("q", 0), context.Value("q", 0)
+        ran, blocks, failed = (context.Value("q", 0) for _ in range(3))
         began, before = time.monotonic(), _sample(0, folder)
         parts = [
             context.Process(
-                target=_work, args=(spec, replace(whole, number=number), ran, failed), daemon=True
+                target=_work, args=(spec, replace(whole, number=number), ran, blocks, failed), daemon=True
             )
             for number in range(whole.of)
         ]
@@ -149,19 +152,29 @@ def _soak(spec: str, whole: Part, every: float) -> int:
     faults = [*grown(samples), *left(before, after)]
     faults += [f"a worker ended with status {status}" for status in ended if status]
     faults += [f"{failed.value} findings that no known issue covers"] if failed.value else []
-    print(f"{after.ran:,} cases in {time.monotonic() - began:.0f} s: {'; '.join(faults) or 'nothing grew'}")
+    seconds = time.monotonic() - began
+    small = f", {among(whole, blocks.value)}" if whole.nodes else ""
+    print(f"{after.ran:,} cases{small} in {seconds:.0f} s: {'; '.join(faults) or 'nothing grew'}")
     return 1 if faults else 0
 
 
-def _work(spec: str, part: Part, ran: Any, failed: Any) -> None:
+def among(whole: Part, ran: int) -> str:
+    """How much of all small cases is among those that ran: ``ran`` blocks."""
+    blocks = exhaustive.blocks(whole.nodes)
+    every = f"every legal one of up to {whole.nodes} nodes"
+    return f"{every} among them" if ran == blocks else f"{ran} of {blocks} parts of {every} among them"
+
+
+def _work(spec: str, part: Part, ran: Any, blocks: Any, failed: Any) -> None:
     """Searches, chunk after chunk."""
     [chosen], _ = toolchain.resolve([spec])
     subject: Callable[[str], Subject] = cache(lambda flavour: Subject(build.build(chosen, flavour=flavour)))
     fuzzer = fuzz.Fuzzer(subject, chosen.version, known.shipped(), TIMEOUT)
     for chunk, small in part.chunks(chosen.version):
         search = fuzzer.search(chunk, small=small)
-        with ran.get_lock():
+        with ran.get_lock(), blocks.get_lock():
             ran.value += search.ran
+            blocks.value += bool(small)
         for finding in search.findings:
             print(f"{finding.signature}: {finding.case!r}", flush=True)
         with failed.get_lock():

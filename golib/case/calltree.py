@@ -20,7 +20,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 __all__ = [
     "GC",
@@ -150,7 +150,7 @@ class Node:
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs: not what ``script.end`` has found out."""
-        return {name: value for name, value in vars(self).items() if name != "_end"}
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     @classmethod
     @cache
@@ -170,14 +170,19 @@ class Node:
         """The nodes directly below."""
         return self.body
 
-    def having(self, index: int, child: Node) -> Node:
+    def having(self, index: int, child: Node) -> Self:
         """The node with that one of its children replaced."""
         children = list(self.children())
         children[index] = child
-        values = self.properties()
-        if "deferred" in values:
-            values["deferred"] = tuple(children[len(self.body) :])
-        return type(self)(*children[: len(self.body)], **values)
+        below = {"body": tuple(children[: len(self.body)])}
+        if len(children) > len(self.body):
+            below["deferred"] = tuple(children[len(self.body) :])
+        return self.but(**below)
+
+    def but(self, **changes: Any) -> Self:
+        """The node with these changed, ``body`` among them."""
+        values = {field.name: getattr(self, field.name) for field in self.fields()} | changes
+        return type(self)(*values.pop("body"), **values)
 
     def __repr__(self) -> str:
         parts = [repr(child) for child in self.body]

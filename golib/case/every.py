@@ -50,11 +50,11 @@ def rewrite(node: Node, frame: str) -> tuple[str, tuple[Node, ...]] | None:
         nodes: tuple[Node, ...] = getattr(node, name, ())
         for index, child in enumerate(nodes[:-1]):
             if end(child):
-                return DEAD, (_with(node, **{name: nodes[: index + 1]}),)
+                return DEAD, (node.but(**{name: nodes[: index + 1]}),)
     if isinstance(node, Go | Thread) and node.recover and body_end(node.body) is not End.PANIC:
-        return NO_PANIC, (_with(node, recover=False),)
+        return NO_PANIC, (node.but(recover=False),)
     if isinstance(node, Go | Thread) and node.deferred and not body_end(node.body):
-        return NO_UNWINDING, (_with(node, body=node.body + node.deferred, deferred=()),)
+        return NO_UNWINDING, (node.but(body=node.body + node.deferred, deferred=()),)
     if isinstance(node, Together):
         # Where one of them is on a foreign stack, its number depends on the order.
         ordered = tuple(sorted(node.body, key=repr))
@@ -87,11 +87,6 @@ def _all(node: Node) -> Iterator[Node]:
         yield from _all(child)
 
 
-def _with(node: Node, **changes: Any) -> Node:
-    values = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)} | changes
-    return type(node)(*values.pop("body"), **values)
-
-
 def _frame_below(node: Node, above: str) -> str:
     """The kind of frame that what is below the node finds directly above."""
     match node:
@@ -120,7 +115,7 @@ def _simplest(nodes: tuple[Node, ...], frame: str) -> tuple[Node, ...]:
             name: _simplest(old, below) for name in ("body", "deferred") if (old := getattr(node, name, ()))
         }
         if any(getattr(node, name) != new for name, new in changed.items()):
-            node = _with(node, **changed)
+            node = node.but(**changed)
         found = rewrite(node, frame)
         made += _simplest(found[1], frame) if found else (node,)
     return tuple(made)

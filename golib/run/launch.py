@@ -97,11 +97,10 @@ def fork(request: Request, programs: Compiled, trace: int, out: int, closed: tup
 
     Raises OSError where there can be no process, and BindingError where the launcher cannot be had, or is
     another golib's."""
-    launch, kept = _laid_out(request, [one for one in programs if isinstance(one, Program)])
+    launch = _laid_out(request, [one for one in programs if isinstance(one, Program)])
     launch.trace, launch.out, launch.closed = trace, out, closed
     with _environment(request.cases[0], request.trace):
         pid: int = _launcher(request.launcher)(launch)
-    del kept  # not before: the child has its copy now
     if pid < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return pid
@@ -134,12 +133,11 @@ def _environment(case: Case, trace: str) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _laid_out(request: Request, programs: Sequence[Program]) -> tuple[LaunchStruct, list[object]]:
-    """The structure, and what must stay as long as it does."""
+def _laid_out(request: Request, programs: Sequence[Program]) -> LaunchStruct:
+    """The structure, which keeps what it points to."""
     case = request.cases[0]
     places: dict[str, int] = {}
     laid = (ProgramStruct * len(programs))()
-    kept: list[object] = [laid]
     for struct, program in zip(laid, programs, strict=True):
         links = [(where, places.setdefault(name, len(places))) for where, name in program.links()]
         handled = [calltree.HANDLED[name] for name in program.case.handled()]
@@ -152,7 +150,7 @@ def _laid_out(request: Request, programs: Sequence[Program]) -> tuple[LaunchStru
         struct.signals = calltree.SIGNALS.get(program.case.signals, 0)
         struct.blocked = calltree.SIGNALS.get(program.case.blocked, 0)
     names = (NameStruct * len(places))(*(NameStruct(name.encode()) for name in places))
-    launch = LaunchStruct(
+    return LaunchStruct(
         library=request.library.encode(),
         fields=request.fields.table,
         roots=request.fields.roots,
@@ -165,4 +163,3 @@ def _laid_out(request: Request, programs: Sequence[Program]) -> tuple[LaunchStru
         traced=bool(request.trace),
         sizes=binding.SIZES,
     )
-    return launch, [*kept, names]

@@ -57,6 +57,9 @@ PURE = (
     "case.every",
     "case.grammar",
     "case.legality",
+    "case.novelty",
+    "case.phrases",
+    "case.places",
     "case.prototype",
     "case.schedules",
     "case.script",
@@ -232,8 +235,10 @@ def only_forkserver_forks_waits_and_kills(module: Module) -> Iterator[str]:
     if module.name == "run.forkserver":
         return
     for name, line in module.imports:
-        # launch.fork forks as well: who imports it must wait for the child.
-        if name in {f"os.{danger}" for danger in DANGERS} or name == "golib.run.launch":
+        if name in {f"os.{danger}" for danger in DANGERS}:
+            yield f"{module.name}:{line} imports {name}"
+    for name, line in module.ours:
+        if name == "run.launch":  # its fork() forks as well: who imports it must wait for the child
             yield f"{module.name}:{line} imports {name}"
     for node in ast.walk(module.tree):
         if (
@@ -397,6 +402,9 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
         ),
         ("run.binding", "import numpy", "1 imports numpy, which is not of the standard library"),
         ("case.calltree", "import time", "1 imports time, and is pure"),
+        ("case.novelty", "import random", "1 imports random, and is pure"),
+        ("case.phrases", "import random", "1 imports random, and is pure"),
+        ("case.places", "import os", "1 imports os, and is pure"),
         ("judge.model", "from datetime import datetime", "1 imports datetime, and is pure"),
         ("judge.model", "import os", "1 imports os, and is pure"),
         ("judge.outcome", "import subprocess", "1 imports subprocess, and is pure"),
@@ -418,7 +426,8 @@ def circle(imports: dict[str, set[str]]) -> list[str]:
         ("toolchains.build", "import ctypes", "1 imports ctypes: that is for run"),
         ("run.child", "import os\nos.fork()", "2 uses os.fork"),
         ("run.child", "from os import fork", "1 imports os.fork"),
-        ("door", "from golib.run import launch", "1 imports golib.run.launch"),
+        ("door", "from golib.run import launch", "1 imports run.launch"),
+        ("door", "from golib.run.launch import fork", "1 imports run.launch"),
         ("door", "import os\nstop = os.killpg", "2 uses os.killpg"),
         ("plugin", "import os\nos.waitpid(1, 0)", "2 uses os.waitpid"),
         ("toolchains.build", "import os\nos.system('go build')", "2 uses os.system"),

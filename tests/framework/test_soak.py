@@ -78,3 +78,17 @@ def test_each_small_case_stands_in_one_worker_s_part(monkeypatch: pytest.MonkeyP
 
 def test_no_more_run_than_are_asked_for() -> None:
     assert [len(chunk) for chunk, _ in Part(20, 2, 1).chunks("")] == [20]
+
+
+def test_small_cases_run_in_whole_parts_or_not_at_all() -> None:
+    blocks = [exhaustive.plan(2).block(number, exhaustive.blocks(2)) for number in range(2)]
+    first, second = map(len, blocks)
+    for spare, wanted in ((-1, blocks[:1]), (0, blocks)):
+        whole = Part(first + soak.CHUNK + second + spare, 2, 1)
+        assert [chunk for chunk, small in whole.chunks("") if small] == wanted
+
+
+def test_small_cases_that_did_not_run_are_told() -> None:
+    whole = Part(20, 2, 1)
+    assert soak.among(whole, 15) == "15 of 16 parts of every legal one of up to 2 nodes among them"
+    assert soak.among(whole, 16) == "every legal one of up to 2 nodes among them"
