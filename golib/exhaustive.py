@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from golib import fuzz
-from golib.case import calltree, every, grammar, legality
+from golib.case import calltree, every, legality
 from golib.case.calltree import Case, Node
 from golib.show.report import write_atomically
 
@@ -57,16 +57,16 @@ def plan(nodes: int) -> Plan:
     planned: list[tuple[tuple[Node, ...], Mapping[str, Any]]] = []
     left_out: Counter[str] = Counter()
     for world, most in worlds:
-        signals = grammar.deliverable(world.get("on", ()), world.get("blocked", ""))
+        place = every.top(world)
         for size in range(1, most + 1):
-            found = every.trees(size, signals)
+            found = every.trees(size, place)
             left_out.update(found.left_out)
-            planned += [(trees, world) for trees in found.kept]
+            planned += [(trees, world) for trees in found.kept if every.may_be(trees, world)]
     return Plan(planned, {reason: left_out[reason] for reason in every.REASONS})
 
 
 def blocks(nodes: int) -> int:
-    """Into how many blocks the cases of up to so many nodes are parted: some thousand cases each."""
+    """Into how many blocks the cases of up to so many nodes are parted: of four nodes some thousands each."""
     return 128 if nodes > 3 else 16
 
 
@@ -102,9 +102,10 @@ class Kept:
         return self.folder / f"block-{number}.json"
 
 
-def fingerprint(library: Path, cases: Sequence[Case], known_issues: bool) -> str:
-    """Of what decides the result of these cases: the library, golib itself, and the cases."""
-    facts = [_content(library), _own(), fuzz.digest(cases), known_issues]
+def fingerprint(library: Path, cases: Sequence[Case], known_issues: bool, timeout: float) -> str:
+    """Of what decides the result of these cases: the library, golib itself, the cases, and how they are
+    judged (``timeout``: seconds)."""
+    facts = [_content(library), _own(), fuzz.digest(cases), known_issues, timeout]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -117,7 +118,7 @@ def _content(path: Path) -> str:
 def _own() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in (".py", ".toml", ".c", ".h"):
+        if path.suffix in (".py", ".toml", ".json", ".c", ".h"):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -140,11 +141,18 @@ def sentence(nodes: int, toolchain: str, parts: Mapping[int, Mapping[str, Any]],
         what = " and ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
     else:
         what = f"{', '.join(found)} and nothing else"
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in some["left_out"].items() if count)
-    return [
+    lines = [
         f"every legal case of up to {nodes} nodes ({ran:,} cases) ran on {toolchain}: {what}",
-        f"left out, where a simpler one says the same: {reasons}",
+        f"left out, where a simpler one says the same: {_counted(some['left_out'])}",
     ]
+    refused: Counter[str] = Counter()
+    for part in parts.values():
+        refused.update(part["refused"])
+    return [*lines, f"not run, as {toolchain} cannot: {_counted(refused)}"] if refused else lines
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
 
 
 def progress(

@@ -141,9 +141,14 @@ def _legal(choose: grammar.Choose, world: Mapping[str, Any], count: int, release
             legality.check(case)
         except calltree.IllegalCase:
             continue
-        newest = phrases.since(case) if release else ""
-        if not newest or version_key(release) >= version_key(f"{newest}.0"):
+        if runs_on(case, release):
             yield case
+
+
+def runs_on(case: Case, release: str) -> bool:
+    """Whether that release has all that the case needs; an empty one has."""
+    newest = phrases.since(case) if release else ""
+    return not newest or version_key(release) >= version_key(f"{newest}.0")
 
 
 def generate_edges(count: int, seed: str) -> list[Edge]:
@@ -340,9 +345,12 @@ class Fuzzer:
             search.known[issue] += 1
         if verdict.status == "failed":
             search.first = search.first or search.ran
-            if all(finding.signature != verdict.signature for finding in search.findings):
-                sighting = _Sighting(outcome.case, (outcome.case,), outcome)
-                self._look_into(verdict.signature, [sighting], search)
+            for number, finding in enumerate(search.findings):
+                if finding.signature == verdict.signature:
+                    search.findings[number] = dataclasses.replace(finding, count=finding.count + 1)
+                    return
+            sighting = _Sighting(outcome.case, (outcome.case,), outcome)
+            self._look_into(verdict.signature, [sighting], search)
 
     def _hold_against_rates(
         self, outcomes: Sequence[Outcome], verdicts: Sequence[Verdict], search: Search
@@ -502,7 +510,7 @@ def rows(drawn: Sequence[Case], small: int = 0) -> list[list[Case]]:
     a world.
 
     What only a child's first case can show begins a row, where the last one has FEW cases already; and always
-    where the case has at most ``small`` nodes."""
+    where the case has at most ``small`` nodes.  What leaves the process another one ends its row."""
     made: list[list[Case]] = []
     filling: dict[tuple[object, ...], list[Case]] = {}
     for case in drawn:
@@ -512,6 +520,8 @@ def rows(drawn: Sequence[Case], small: int = 0) -> list[list[Case]]:
             row = filling[world] = []
             made.append(row)
         row.append(case)
+        if legality.leaves_its_mark(case):
+            del filling[world]
     return made
 
 
@@ -526,8 +536,8 @@ class Failures:
     """Failures as files: each distinct signature once, with its smallest case.
 
     One JSON file a signature: ``{"schema": 1, "toolchain", "signature", "count", "rate", "note", "case",
-    "ran", "repr", "headline", "ended", "trace": [...], "stderr"}``; ``ran`` is null or a case, see
-    ``Finding``.
+    "ran", "repr", "headline", "divergences", "ended", "trace": [...], "stderr"}``; ``ran`` is null or a case,
+    see ``Finding``.
     """
 
     def __init__(self, folder: Path) -> None:

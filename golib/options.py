@@ -7,6 +7,7 @@ legal) is judged by ``golib.session``.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -154,7 +155,8 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--golib-hunt",
         metavar="SECONDS",
-        help="run cases about time for so long: threads that meet, delays that are swept (default: none)",
+        help="run cases about time for so many seconds on each Go, which all workers share: threads that"
+        " meet, delays that are swept (default: 0)",
     )
     group.addoption(
         "--golib-shard",
@@ -167,7 +169,7 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--golib-failures",
         metavar="DIR",
-        help="where the fuzzer keeps each distinct failure, and looks first (default: in pytest's cache)",
+        help="where the fuzzer keeps each distinct failure, and looks again (default: in pytest's cache)",
     )
     group.addoption(
         "--golib-replay",
@@ -196,7 +198,7 @@ def read(config: pytest.Config) -> Options:
         seed=os.urandom(4).hex() if seed == "random" else seed,
         exhaustive=_exhaustive(given("golib_exhaustive")),
         shard=_shard(given("golib_shard")),
-        hunt=_seconds("--golib-hunt", given("golib_hunt")) or 0.0,
+        hunt=_seconds("--golib-hunt", given("golib_hunt"), least=0) or 0.0,
         depths=_count("--golib-depths", given("golib_depths"), 0),
         failures=Path(failures).absolute()
         if failures
@@ -211,23 +213,31 @@ def read(config: pytest.Config) -> Options:
     )
 
 
-def _seconds(option: str, text: str | None) -> float | None:
+MOST_SECONDS = 1_000_000
+MOST_COUNT = 999_999_999
+MOST_SHARDS = 10_000
+
+
+def _seconds(option: str, text: str | None, least: float | None = None) -> float | None:
+    """``least=None``: anything above 0."""
     if text is None:
         return None
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0
-    if not 0 < seconds < 1e6:
-        raise pytest.UsageError(f"{option} {text}: it is a number of seconds above 0")
+        seconds = math.nan
+    above = seconds > 0 if least is None else seconds >= least
+    if not (above and seconds <= MOST_SECONDS):
+        rule = "above 0 and up to" if least is None else f"from {least:g} to"
+        raise pytest.UsageError(f"{option} {text}: it is a number of seconds {rule} {MOST_SECONDS:,}")
     return seconds
 
 
 def _count(option: str, text: str | None, default: int) -> int:
     if text is None:
         return default
-    if not text.isdecimal() or len(text) > 9:
-        raise pytest.UsageError(f"{option} {text}: it is a number from 0")
+    if not text.isdecimal() or int(text) > MOST_COUNT:
+        raise pytest.UsageError(f"{option} {text}: it is a number from 0 to {MOST_COUNT:,}")
     return int(text)
 
 
@@ -245,8 +255,10 @@ def _shard(text: str | None) -> tuple[int, int]:
     if text is None:
         return 1, 1
     number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= 10_000):
-        raise pytest.UsageError(f"--golib-shard {text}: it is K/N, the K-th of N parts, such as 1/4")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= MOST_SHARDS):
+        raise pytest.UsageError(
+            f"--golib-shard {text}: it is K/N, the K-th of N parts, such as 1/4, of at most {MOST_SHARDS:,}"
+        )
     return int(number), int(count)
 
 

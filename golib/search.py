@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -18,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from golib import shards
-from golib.options import MOST_EXHAUSTIVE
-from golib.show.report import write_atomically
+from golib.options import MOST_COUNT, MOST_EXHAUSTIVE, MOST_SECONDS, MOST_SHARDS
+from golib.show.report import check_writable, write_atomically
 
 USAGE, STOPPED = 2, 3
 """Exit statuses beside those of ``golib merge``: a mistake; a shard could not be run."""
@@ -46,10 +48,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--on", required=True, metavar="ADDRESS", help="of dask's scheduler: tcp://HOST:PORT")
     parser.add_argument("--go", action="append", default=[], metavar="SPEC", help="as for pytest; repeatable")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--exhaustive", type=int, metavar="N", help="every legal case of up to N nodes, 0 to 4")
-    what.add_argument("--hunt", type=int, metavar="SECONDS", help="faults of timing, so long on each worker")
+    what.add_argument("--exhaustive", type=int, metavar="N", help="every legal case of up to N nodes, 1 to 4")
+    what.add_argument(
+        "--hunt", type=int, metavar="SECONDS", help="faults of timing, so long on each Go, by all workers"
+    )
     what.add_argument("--fuzz", type=int, metavar="N", help="drawn cases in each of the fuzzer's 16 shards")
-    parser.add_argument("--seed", default="0", metavar="S", help="of what is drawn (0)")
+    parser.add_argument("--seed", default="0", metavar="S", help="of what is drawn (0), or random")
     parser.add_argument("--shards", type=int, default=0, metavar="N", help="in how many parts")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the whole there, as --golib-json does"
@@ -58,23 +62,33 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _check(given)
         return _search(given)
-    except (SearchError, shards.MergeError) as error:
+    except SearchError as error:
         print(f"golib search: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"golib search: --json {given.json}: {error.strerror}; name another file", file=sys.stderr)
     return USAGE
 
 
 def _check(given: argparse.Namespace) -> None:
-    """Raises SearchError for numbers that make no sense, before anybody is asked."""
-    most = {"exhaustive": (0, MOST_EXHAUSTIVE), "hunt": (1, None), "fuzz": (1, None), "shards": (0, None)}
-    for name, (least, greatest) in most.items():
+    """Raises SearchError for what makes no sense, before anybody is asked.  A random seed is drawn: it must
+    be the same for all shards."""
+    limits = {
+        "exhaustive": (1, MOST_EXHAUSTIVE),
+        "hunt": (1, MOST_SECONDS),
+        "fuzz": (1, MOST_COUNT),
+        "shards": (0, MOST_SHARDS),
+    }
+    for name, (least, most) in limits.items():
         value = getattr(given, name)
-        if value is not None and not (least <= value and (greatest is None or value <= greatest)):
-            to = f" to {greatest}" if greatest else ""
-            raise SearchError(f"--{name} {value}: it is a number from {least}{to}")
-    if given.json and not given.json.absolute().parent.is_dir():
-        raise SearchError(f"--json {given.json}: its folder is not there; make it")
+        if value is not None and not least <= value <= most:
+            raise SearchError(f"--{name} {value}: it is a number from {least} to {most:,}")
+    if given.json:
+        try:
+            check_writable(given.json)
+        except OSError as error:
+            raise SearchError(
+                f"--json {given.json}: it can't be written: {error.strerror}; name another file"
+            ) from None
+    if given.seed == "random":
+        given.seed = os.urandom(4).hex()
 
 
 def _search(given: argparse.Namespace) -> int:
@@ -83,14 +97,17 @@ def _search(given: argparse.Namespace) -> int:
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
         if not workers:
             raise SearchError(f"{given.on} has no workers; start one: dask worker {given.on} --nthreads 1")
-        parts = given.shards or SHARDS_EACH * workers
+        parts = given.shards or min(SHARDS_EACH * workers, MOST_SHARDS)
         documents, lost = _documents(client, _pytest(given), parts, workers)
     if not documents:
         return STOPPED
-    document = shards.merged(sorted(documents.items()))
-    if given.json:
-        write_atomically(given.json.absolute(), json.dumps(document, indent=1) + "\n")
+    document = shards.merged(sorted(documents.items()), partly=bool(lost))
     status = shards.tell(document)
+    if given.json:
+        try:
+            write_atomically(given.json.absolute(), json.dumps(document, indent=1) + "\n")
+        except OSError as error:
+            raise SearchError(f"--json {given.json}: it can't be written: {error.strerror}") from None
     return STOPPED if lost else status
 
 
@@ -143,14 +160,42 @@ def _documents(
             documents[name] = done.result()
         except KilledWorker:
             lost.append(number)
-            rerun = f"pytest {' '.join(arguments)} --golib-shard {number}/{parts}"
-            print(f"{name} has killed {KILLS + 1} workers, and is not tried again: {rerun}", file=sys.stderr)
+            _give_up(f"{name} has killed {KILLS + 1} workers", arguments, number, parts)
             continue
         except Exception as error:  # of a worker's: no golib there, no compiler, no such Go
-            raise SearchError(f"{name}: {type(error).__name__}: {error}") from error
+            if not documents:
+                raise SearchError(f"{name}: {type(error).__name__}: {error}") from error
+            lost.append(number)
+            _give_up(f"{name}: {type(error).__name__}: {error}", arguments, number, parts)
+            continue
         left = (time.monotonic() - begin) / len(documents) * (parts - len(documents) - len(lost))
         print(f"[{len(documents)}/{parts}] {name}: {_said(documents[name])}; {left:.0f} s left", flush=True)
+    for name, why in _others(documents):
+        number = documents.pop(name)["shard"]["number"]
+        lost.append(number)
+        _give_up(why, arguments, number, parts)
     return documents, lost
+
+
+def _others(documents: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The shards that do not belong to what most are of: a worker has another Python, or another Go."""
+    found: list[list[tuple[str, str]]] = []
+    for first, whole in documents.items():
+        others = []
+        for name, document in documents.items():
+            try:
+                shards.check_alike(first, whole, name, document)
+            except shards.MergeError as error:
+                others.append((name, str(error)))
+        found.append(others)
+    return min(found, key=len, default=[])
+
+
+def _give_up(why: str, arguments: list[str], number: int, parts: int) -> None:
+    """What others have come to stays."""
+    file, *options = arguments
+    again = shlex.join(["pytest", *shards.command(file, [*options, f"--golib-shard={number}/{parts}"])])
+    print(f"{why}; it is not tried again: {again}", file=sys.stderr)
 
 
 def _allow(kills: int, dask_scheduler: Any = None) -> None:
@@ -169,15 +214,13 @@ def shard(arguments: Sequence[str], number: int, parts: int) -> dict[str, Any]:
     RuntimeError with pytest's last words where it could not run."""
     from golib.run.process import die_with_parent
 
-    folder = shards.suite_folder()
     file, *options = arguments
     with tempfile.TemporaryDirectory(prefix="golib-shard-") as temporary:
         written = Path(temporary) / "shard.json"
-        command = [sys.executable, "-P", "-m", "pytest", f"--config-file={folder / 'suite.ini'}"]
-        command += [f"--rootdir={folder}", "-p", "no:cacheprovider", "-q", f"--golib-json={written}"]
-        command += [f"--golib-failures={temporary}/failures", f"--golib-shard={number}/{parts}", *options]
+        own = ["-p", "no:cacheprovider", "-q", f"--golib-json={written}"]
+        own += [f"--golib-failures={temporary}/failures", f"--golib-shard={number}/{parts}"]
         done = subprocess.run(
-            [*command, str(folder / file)],
+            [sys.executable, "-P", "-m", "pytest", *shards.command(file, [*own, *options])],
             cwd=temporary, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, check=False, preexec_fn=die_with_parent,
         )  # fmt: skip

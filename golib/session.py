@@ -18,7 +18,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from typing import Any
 import pytest
 
 from golib import exhaustive, fuzz, hunt, packages, scenario, shards
-from golib.case import legality
+from golib.case import legality, phrases
 from golib.case.calltree import Case, IllegalCase, Node
 from golib.case.places import PLACES
 from golib.door import DEADLINE, FromOutside, Subject, servers
@@ -903,10 +903,18 @@ class Fuzz:
         ran in a run that was interrupted does not run again."""
         nodes = self._run.options.exhaustive
         plan = exhaustive.plan(nodes)
-        cases = plan.block(number, exhaustive.blocks(nodes))
+        refused: Counter[str] = Counter()
+        cases = []
+        for case in plan.block(number, exhaustive.blocks(nodes)):
+            if why := self._refusal(case):
+                refused[why] += 1
+            else:
+                cases.append(case)
         kept = exhaustive.Kept(_kept(self._run, self._name))
         library = self._bridge.subject().library.path
-        fingerprint = exhaustive.fingerprint(library, cases, self._run.options.known_issues)
+        fingerprint = exhaustive.fingerprint(
+            library, cases, self._run.options.known_issues, self._run.timeout
+        )
         before = kept.read(number, fingerprint)
         search = (
             fuzz.Search(ran=before["ran"], known=before["known"])
@@ -920,6 +928,7 @@ class Fuzz:
             "known": dict(search.known),
             "of": len(plan.trees),
             "left_out": dict(plan.left_out),
+            "refused": dict(refused),
             "anew": before is None,
         }
         if not search.findings:
@@ -941,9 +950,14 @@ class Fuzz:
     def _fuzzer(self) -> fuzz.Fuzzer:
         return fuzz.Fuzzer(self._bridge.subject, self._bridge.version, self._issues, self._run.timeout)
 
+    def _refusal(self, case: Case) -> str:
+        """Why this build of this release cannot run the case, or nothing."""
+        if not fuzz.runs_on(case, self._bridge.version):
+            return f"that need Go {phrases.since(case)}"
+        return sanitizers.refusal(case, self._run.options.flags)
+
     def _search(self, cases: Sequence[Case], at_edges: Sequence[Edge] = (), small: int = 0) -> fuzz.Search:
-        flags = self._run.options.flags
-        asked = [case for case in cases if not sanitizers.refusal(case, flags)]
+        asked = [case for case in cases if not self._refusal(case)]
         with _sentences():
             return self._fuzzer().search(asked, at_edges, small)
 
@@ -954,7 +968,9 @@ class Fuzz:
             for finding in search.findings:
                 path = self._failures.keep(finding, self._name)
                 verdict = known.verdict(finding.outcome, bridge.version, self._issues)
-                again = _again(run, bridge.toolchain, f"--golib-replay={path}")
+                # The file of a shard stays on the machine that ran it.
+                what = path if run.options.shard == (1, 1) else repr(finding.outcome.case)
+                again = _again(run, bridge.toolchain, f"--golib-replay={what}")
                 rate = finding.note or (
                     f"the smallest has {finding.case.size()} nodes and shows it at a rate of {finding.rate:g}"
                 )
@@ -995,7 +1011,13 @@ def _results(run: Run) -> report.Results:
         one |= {"build": " ".join(run.options.flags)} if run.options.flags else {}
     options = run.options
     drawn = {"seed": options.seed, "fuzz": options.fuzz, "exhaustive": options.exhaustive}
-    about = {"toolchains": toolchains, "machine": _machine(), "drawn": drawn | {"hunt": options.hunt}}
+    number, of = options.shard
+    about = {
+        "toolchains": toolchains,
+        "machine": _machine(),
+        "drawn": drawn | {"hunt": options.hunt},
+        "shard": {"number": number, "of": of},
+    }
     try:
         return report.Results(Path(path).absolute() if path else None, about)
     except OSError as error:

@@ -26,17 +26,14 @@ class MergeError(Exception):
     """Files that do not belong together: one sentence."""
 
 
-def merged(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """One document of several, each with the name of its file.  Raises MergeError."""
+def merged(documents: Sequence[tuple[str, Mapping[str, Any]]], partly: bool = False) -> dict[str, Any]:
+    """One document of several, each with the name of its file.  Raises MergeError, also where a shard is
+    missing, unless the whole is to be told as far as it goes (``partly``)."""
     first, whole = documents[0]
     rows: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
+    of = whole["shard"]["of"]
     for name, document in documents:
-        for key in ("schema", "toolchains", "machine", "drawn"):
-            if document.get(key) != whole.get(key):
-                raise MergeError(
-                    f"{name}: {key} is {document.get(key)!r}, and {whole.get(key)!r} in {first}; only shards"
-                    " of one run are put together"
-                )
+        check_alike(first, whole, name, document)
         for row in document["results"]:
             test = row["test"], row["toolchain"]
             if test in rows:
@@ -44,8 +41,24 @@ def merged(documents: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]
                     f"{name}: {test[0]} on {test[1]} stands in {rows[test][0]} already; name each shard once"
                 )
             rows[test] = name, row
+    there = {document["shard"]["number"] for _, document in documents}
+    missing = [number for number in range(1, of + 1) if number not in there]
+    if missing and not partly:
+        raise MergeError(f"shard {missing[0]} of {of} is missing; name its file, too")
     results = [row for _, (_, row) in sorted(rows.items())]
-    return {**whole, "results": results}
+    return {name: value for name, value in whole.items() if name != "shard"} | {"results": results}
+
+
+def check_alike(first: str, whole: Mapping[str, Any], name: str, document: Mapping[str, Any]) -> None:
+    """Raises MergeError unless both are shards of one run."""
+    facts = {key: (whole.get(key), document.get(key)) for key in ("schema", "toolchains", "machine", "drawn")}
+    facts["parts"] = whole["shard"]["of"], document["shard"]["of"]
+    for key, (there, here) in facts.items():
+        if here != there:
+            raise MergeError(
+                f"{name}: {key} is {here!r}, and {there!r} in {first}; only shards of one run are put"
+                " together"
+            )
 
 
 def searched(rows: Sequence[Mapping[str, Any]], seed: str) -> list[str]:
@@ -97,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"golib merge: {error}", file=sys.stderr)
         return USAGE
     except OSError as error:
-        print(f"golib merge: {error.filename or given.json}: {error.strerror}", file=sys.stderr)
+        print(f"golib merge: --json {given.json}: {error.strerror}; name another file", file=sys.stderr)
         return USAGE
     return tell(document)
 
@@ -105,11 +118,13 @@ def main(arguments: Sequence[str]) -> int:
 def tell(document: Mapping[str, Any]) -> int:
     """Prints what the whole came to, and gives the exit status."""
     rows = document["results"]
+    failed = [row for row in rows if row["status"] == "failed"]
+    for row in failed:
+        print(f"{row['test']} on {row['toolchain']}\n{row.get('text', '')}\n")
     for line in report.summary(rows, list(dict.fromkeys(row["toolchain"] for row in rows))):
         print(line)
     for line in searched(rows, document.get("drawn", {}).get("seed", "")):
         print(line)
-    failed = [row for row in rows if row["status"] == "failed"]
     for row in failed:
         print(f"FAILED {row['test']} on {row['toolchain']}")
     return FAILED if failed else FINE
@@ -119,9 +134,17 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise MergeError(f"{path} cannot be read: {error.strerror}") from None
+        raise MergeError(f"{path} cannot be read: {error.strerror}; name a file of --golib-json's") from None
     except ValueError as error:
         raise MergeError(f"{path} holds no JSON: {error}; it is what --golib-json wrote") from None
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         raise MergeError(f"{path} holds no results of a run; it is what --golib-json wrote")
+    if not isinstance(data.get("shard"), dict):
+        raise MergeError(f"{path} is of no shard; `pytest --golib-shard K/N --golib-json FILE` writes one")
     return data
+
+
+def command(file: str, options: Sequence[str]) -> list[str]:
+    """pytest's arguments for one file of the suite, from wherever one stands."""
+    folder = suite_folder()
+    return [f"--config-file={folder / 'suite.ini'}", f"--rootdir={folder}", *options, str(folder / file)]

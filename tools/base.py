@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from golib.toolchains.toolchain import SpecError, Toolchain, resolve
+
 ROOT = Path(__file__).parent.parent
 
 WIDTH = 200
@@ -28,6 +30,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{message}; {self.prog} --help lists the options\n")
+
+
+def one_go(spec: str) -> Toolchain:
+    """The one toolchain that the spec names. Raises SpecError, also where it names several."""
+    found, _ = resolve([spec])
+    if len(found) > 1:
+        raise SpecError(f"--go {spec}: it names {len(found)} releases; name one, such as {found[0].version}")
+    return found[0]
 
 
 def writable(option: str, path: Path | None) -> None:

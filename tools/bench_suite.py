@@ -40,7 +40,7 @@ FORKS = 40
 FRESH = 3
 """Interpreters in a round."""
 DRAWN = 400
-"""Cases to draw; of these about half share one world, and those are run."""
+"""Cases to draw; those of the world that most of them share are run, a fifth or so."""
 
 XDIST_ROUNDS = 3
 FUZZER = "tests/runtime/test_fuzz.py"

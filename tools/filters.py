@@ -12,8 +12,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from golib import fuzz
-from golib.case import calltree, every, grammar, legality
+from golib import fuzz, options
+from golib.case import calltree, every, legality
 from golib.case.calltree import Case
 from golib.door import Subject, flavour
 from golib.judge import known
@@ -23,8 +23,8 @@ from tools import base
 
 TIMEOUT = 20.0
 """Seconds for each case."""
-SIGNALS = grammar.deliverable((), "")
-"""What a leaf may send in a process that has turned nothing on."""
+TOP = every.top({})
+"""Where the trees of a case stand in a process that has turned nothing on."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,9 +36,13 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--sample", type=int, default=500, metavar="N", help="cases beside their own (500)")
     given = parser.parse_args(argv)
+    if not 1 <= given.nodes <= options.MOST_EXHAUSTIVE:
+        parser.error(f"--nodes {given.nodes}: it must be from 1 to {options.MOST_EXHAUSTIVE}")
+    if given.sample < 0:
+        parser.error(f"--sample {given.sample}: it must be 0 or more")
     try:
         toolchain.check_platform()
-        [chosen], _ = toolchain.resolve([given.go])
+        chosen = base.one_go(given.go)
         libraries = {name: build.build(chosen, flavour=name) for name in build.FLAVOURS}
     except (toolchain.SpecError, build.BuildError) as error:
         print(error, file=sys.stderr)
@@ -107,7 +111,7 @@ def sample(nodes: int, count: int) -> list[Case]:
 
 def _legal(nodes: int, whole: bool) -> Iterator[Case]:
     for size in range(1, nodes + 1):
-        for trees in every.trees(size, SIGNALS, whole).kept:
+        for trees in every.trees(size, TOP, whole).kept:
             for bounds in fuzz.BOUNDS:
                 case = Case(*trees, bounds=bounds)
                 try:

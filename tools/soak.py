@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error(f"--nodes {given.nodes}: it must be from 0 to {options.MOST_EXHAUSTIVE}")
     try:
         toolchain.check_platform()
-        [chosen], _ = toolchain.resolve([given.go])
+        chosen = base.one_go(given.go)
         for flavour in build.FLAVOURS:
             build.build(chosen, flavour=flavour)
     except (toolchain.SpecError, build.BuildError) as error:
@@ -167,7 +167,7 @@ def among(whole: Part, ran: int) -> str:
 
 def _work(spec: str, part: Part, ran: Any, blocks: Any, failed: Any) -> None:
     """Searches, chunk after chunk."""
-    [chosen], _ = toolchain.resolve([spec])
+    chosen = base.one_go(spec)
     subject: Callable[[str], Subject] = cache(lambda flavour: Subject(build.build(chosen, flavour=flavour)))
     fuzzer = fuzz.Fuzzer(subject, chosen.version, known.shipped(), TIMEOUT)
     for chunk, small in part.chunks(chosen.version):

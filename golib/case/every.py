@@ -1,6 +1,7 @@
 """Every case of up to so many nodes, and which of them say no more than a simpler one.
 
-The grammar is read to its end: each kind that may stand at a place, each of its forms, and of a property that
+The grammar is read to its end: each kind that may stand at a place, words that need others
+(``phrases.WORDS``) among them, each of its forms, and of a property that
 is a number one or two values (``VALUES``), edges and not averages.  How deep a case may go and how many nodes
 a body may have is bounded by its size alone here.
 
@@ -14,12 +15,26 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from golib.case import calltree, grammar
-from golib.case.calltree import KIB, C, Case, Export, Frame, Go, Node, Stack, Thread, Together
+from golib.case.calltree import (
+    KIB,
+    C,
+    Case,
+    Export,
+    Frame,
+    Go,
+    Next,
+    Node,
+    Pull,
+    Signal,
+    Stack,
+    Thread,
+    Together,
+)
 from golib.case.grammar import Form, Place, Slot
 from golib.case.script import End, body_end, end
 
@@ -31,6 +46,24 @@ VALUES: dict[tuple[str, str], tuple[int, ...]] = {
     ("Setrlimit", "stack"): (1024 * KIB, 64 * 1024 * KIB),  # on either side of what the process has
 }
 """Of a property that is a number: the values that are taken.  Of others of that kind, the first two."""
+ALIKE = ("SIGPIPE", "SIGALRM", "SIGTERM", "SIGCHLD", "SIGWINCH", "SIGRTMIN+6")
+"""Signals of the host's with which Go does what it does with SIGUSR2, or with SIGSEGV, which are taken."""
+RELAYED = "SIGUSR2"
+"""What ``Notify`` and ``Ignore`` are about."""
+OTHER_HALF = {
+    "Give": ("Pull",),
+    "Next": ("Pull",),
+    "Resume": ("Suspend",),
+    "Stop": ("Notify",),
+    "Suspend": ("Resume",),
+    "Take": ("Notify",),
+    "TurnOff": ("TurnOn",),
+    "a relayed Signal": ("Notify", "Ignore"),
+}
+"""Words of which each is legal only where one of these stands in the case, too."""
+
+HANDLER = "handler"
+"""The frame directly above what a handler of the host's does."""
 
 NO_CROSSING = "nothing calls Go"
 EMPTY = "a frame that does nothing"
@@ -60,8 +93,10 @@ def rewrite(node: Node, frame: str) -> tuple[str, tuple[Node, ...]] | None:
         ordered = tuple(sorted(node.body, key=repr))
         if ordered != node.body and not any(isinstance(one, Stack) for one in _all(node)):
             return TWIN, (Together(*ordered),)
+    if node == C() and frame == HANDLER:
+        return None  # a handler that does nothing, which is what makes the signal the host's
     if _is_idle(node):
-        if frame != "go":
+        if frame not in ("go", HANDLER):
             return EMPTY, ()
         # Below Go, it is a call to C that does nothing; but for a thread of Go's.
         if node != C() and not any(isinstance(one, Thread) and one.kind == "go" for one in _all(node)):
@@ -98,13 +133,29 @@ def _frame_below(node: Node, above: str) -> str:
             return "python"
         case Together():
             return above
+        case Signal():
+            return HANDLER
     return "c"
 
 
 def representative(case: Case) -> Case | None:
     """The case that is run in its place: itself, where it is not left out; None where nothing calls Go."""
-    simplest = _simplest(case.trees, "c")
+    simplest = _simplest(_begun(case.trees), "c")
     return case.having(*simplest) if _calls_go(simplest) else None
+
+
+def _begun(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The trees without what stands in coroutines, where none ever begins."""
+    if any(isinstance(one, Next) for node in nodes for one in _all(node)):
+        return nodes
+    made = []
+    for node in nodes:
+        for index, child in enumerate(node.children()):
+            [begun] = _begun((child,))
+            if begun is not child:
+                node = node.having(index, begun)
+        made.append(node.but(body=()) if isinstance(node, Pull) and node.body else node)
+    return tuple(made)
 
 
 def _simplest(nodes: tuple[Node, ...], frame: str) -> tuple[Node, ...]:
@@ -130,7 +181,24 @@ def worlds() -> list[dict[str, Any]]:
     for field in dataclasses.fields(Case):
         values = dict.fromkeys(field.metadata.get("drawn", ()))
         made += [{field.name: value} for value in values if value != field.default]
-    return made
+    return [*made, *({"handlers": how} for how in calltree.HANDLERS if how)]
+
+
+def top(world: Mapping[str, Any]) -> Place:
+    """Where the trees of a case in that world stand."""
+    place = grammar.top({"handlers": "", **world})
+    return _plain(place.but(signals=(*place.signals, RELAYED)))
+
+
+def may_be(nodes: Sequence[Node], world: Mapping[str, Any]) -> bool:
+    """Whether these trees can be legal in that world: no word stands in them without its other half."""
+    there = [one for node in nodes for one in _all(node)]
+    kinds = {type(one).__name__ for one in there}
+    if any(isinstance(one, Signal) and one.name == RELAYED and not one.body for one in there):
+        kinds.add("a relayed Signal")
+    if "trace" in world.get("on", ()):
+        kinds.add("TurnOn")
+    return all(kinds.intersection(OTHER_HALF[kind]) for kind in kinds & OTHER_HALF.keys())
 
 
 class Found(NamedTuple):
@@ -165,15 +233,17 @@ _NOTHING = Found(((),), Counter())
 
 
 @lru_cache(None)
-def trees(nodes: int, signals: tuple[str, ...] = (), whole: bool = False) -> Found:
-    """The trees of every case of exactly so many nodes, where a leaf may send such signals.  A size in it may
-    be illegal.  ``whole``: none is left out, to show that what is left out says no more."""
-    top = Slot(_plain(Place("c", signals=signals)), grammar.TREES)
-    found = _sequences(top, nodes, whole)
+def trees(nodes: int, place: Place, whole: bool = False) -> Found:
+    """The trees of every case of exactly so many nodes that stand there (``top``).  A size in one, or a word
+    without another, may be illegal.  ``whole``: none is left out, to show that what is left out says no
+    more."""
+    found = _sequences(Slot(place, grammar.TREES), nodes, whole)
     if whole:
         return found
-    kept = tuple(one for one in found.kept if _calls_go(one))
-    return Found(kept, found.left_out + Counter({NO_CROSSING: len(found.kept) - len(kept)}))
+    begun = [one for one in found.kept if _begun(one) == one]
+    kept = tuple(one for one in begun if _calls_go(one))
+    more = {DEAD: len(found.kept) - len(begun), NO_CROSSING: len(begun) - len(kept)}
+    return Found(kept, found.left_out + Counter(more))
 
 
 def _calls_go(nodes: Sequence[Node]) -> bool:
@@ -208,7 +278,7 @@ def _nodes(place: Place, only: str, size: int, whole: bool) -> Found:
     """The single nodes that may stand there, with what is below them."""
     kept: list[tuple[Node]] = []
     left_out: Counter[str] = Counter()
-    for kind in [only] if only else dict.fromkeys(grammar.kinds(place)):
+    for kind in [only] if only else (*dict.fromkeys(grammar.kinds(place)), *grammar.words(place)):
         forms = dict.fromkeys(grammar.forms(kind, place))
         # A frame that defers nothing is one that may defer something, too.
         narrower = {dataclasses.replace(form, deferred=()) for form in forms if form.deferred}
@@ -218,7 +288,7 @@ def _nodes(place: Place, only: str, size: int, whole: bool) -> Found:
             made, inside = _formed(form, size, whole)
             left_out.update(inside)
             for node in made:
-                if not whole and (found := rewrite(node, place.frame)):
+                if not whole and (found := rewrite(node, HANDLER if place.handler else place.frame)):
                     left_out[found[0]] += 1
                 else:
                     kept.append((node,))
@@ -261,6 +331,8 @@ def _few(kind: str, name: str, values: Sequence[Any]) -> Sequence[Any]:
     if name == "region":  # the nearest on either side
         below, above = [one for one in values if one < 0], [one for one in values if one > 0]
         return [*([max(below)] if below else []), *([min(above)] if above else [])]
+    if (kind, name) == ("Signal", "name"):
+        return [one for one in values if one not in ALIKE]
     each = tuple(dict.fromkeys(values))
     if not all(type(value) is int for value in each):
         return each

@@ -61,6 +61,7 @@ class Place:
     handled: tuple[str, ...] = ()  # signals of which the host may have handlers
     onstack: bool = False  # they run on the alternate stack
     goless: bool = False  # in one that does, where Go cannot be called
+    handler: bool = False  # directly in one
 
     def __hash__(self) -> int:
         return self._hash
@@ -72,7 +73,7 @@ class Place:
 
     def below(self, frame: str, **changes: Any) -> Place:
         """The place in a frame of that kind which stands here."""
-        return self.but(**{"depth": self.depth + 1, "frame": frame, **changes})
+        return self.but(**{"depth": self.depth + 1, "frame": frame, "handler": False, **changes})
 
     def but(self, **changes: Any) -> Place:
         """The place with these changed: as ``dataclasses.replace``, in a sixth of the time."""
@@ -150,6 +151,16 @@ def kinds(place: Place) -> tuple[str, ...]:
     return tuple(kind for kind in (*_KINDS[place.frame], *more) if kind not in without)
 
 
+def words(place: Place) -> tuple[str, ...]:
+    """The kinds beside these that may stand there where others of them stand elsewhere (``phrases.WORDS``):
+    for who reads the grammar to its end, and asks ``legality`` which belong together."""
+    return tuple(
+        name
+        for name, kind in calltree.NODES.items()
+        if kind in phrases.WORDS and place.frame in kind.stands and (place.recovers or name != "Fault")
+    )
+
+
 @lru_cache(4 * _KEPT)
 def forms(kind: str, place: Place) -> tuple[Form, ...]:
     """The ways in which a kind may stand there, each as often as it is to be drawn."""
@@ -180,6 +191,15 @@ def forms(kind: str, place: Place) -> tuple[Form, ...]:
             # Given back at the end, which nothing may jump over.
             below = place.below("c", recovers=False, exits=False)
             return (Form("AltStack", (("size", (64 * KIB, 16 * KIB)),), (Slot(below),)),)
+        case "AtEnd":
+            below = place.below("c", recovers=False, exits=False, repeated=True)
+            return (Form("AtEnd", (("round", (1, 2, 3)),), (Slot(below),)),)
+        case "Pull":
+            return (Form("Pull", body=(Slot(place.below("go", recovers=False, exits=False)),)),)
+        case "Resume":
+            return (Form("Resume", (("region", calltree.REGIONS),)),)
+        case "Fault":
+            return (Form("Fault", (("kind", calltree.FAULTS),)),)
     fields = dataclasses.fields(calltree.NODES[kind])
     return (Form(kind, tuple((f.name, drawn) for f in fields if (drawn := f.metadata.get("drawn")))),)
 
@@ -190,8 +210,9 @@ def _signals(place: Place) -> tuple[Form, ...]:
     if place.handled and place.depth < MAX_DEPTH:
         # The handler's mask has its own signal blocked.
         below = place.below(
-            "c", recovers=False, exits=False, signals=(), handled=(), repeated=True, goless=place.onstack
-        )
+            *("c",), recovers=False, exits=False, signals=(), handled=(), repeated=True,
+            goless=place.onstack, handler=True,
+        )  # fmt: skip
         made += [Form("Signal", (("name", place.handled),), (Slot(below, (1, 1, 2)),))] * 2
     return tuple(made)
 
@@ -285,6 +306,11 @@ def case_in(choose: Choose, world: Mapping[str, Any]) -> Case:
 
 
 def _grown(choose: Choose, world: Mapping[str, Any]) -> Case:
+    return Case(*_Grower(choose).slot(Slot(top(world), TREES)), **world)
+
+
+def top(world: Mapping[str, Any]) -> Place:
+    """Where the trees of a case stand whose world differs from a plain one in these keywords."""
     handlers, blocked = world.get("handlers"), world.get("blocked", "")
     handled: tuple[str, ...] = ()
     if handlers is not None:
@@ -295,8 +321,7 @@ def _grown(choose: Choose, world: Mapping[str, Any]) -> Case:
             without |= set(calltree.SYNCHRONOUS)
         handled = tuple(name for name in calltree.HANDLED if name not in without)
     signals = deliverable(world.get("on", ()), blocked)
-    place = Place("c", signals=signals, handled=handled, onstack=handlers != "nostack")
-    return Case(*_Grower(choose).slot(Slot(place, TREES)), **world)
+    return Place("c", signals=signals, handled=handled, onstack=handlers != "nostack")
 
 
 def deliverable(on: tuple[str, ...], blocked: str) -> tuple[str, ...]:

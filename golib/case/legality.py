@@ -538,12 +538,12 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             if body_end(node.body):
                 raise illegal("a panic or a Goexit would leave the destructor, which nothing lets it do")
             if not place.once:
-                raise illegal("it stands in no frame that repeats, and in no handler")
+                raise illegal("it stands in no frame that repeats, in no handler and in no other destructor")
             # pthread_key_create(3) gives destructors four rounds; that Go may be called in one is not
             # written.
             basis.add(Basis.SILENT)
             assert place.own is not None
-            below = place.but(frame="c", stack=place.own, used=4 * KIB, held=0, inside=0)
+            below = place.but(frame="c", stack=place.own, used=4 * KIB, held=0, inside=0, once=False)
         case Suspend():
             if place.waiting:
                 raise illegal("in a handler of the host's nothing is suspended")
@@ -663,7 +663,7 @@ def _check_suspended(case: Case) -> None:
                 f"node {placed.path}, {placed.node.label}: in a case that suspends a foreign stack nothing"
                 " panics or exits: frames that wait there would be lost"
             )
-        if isinstance(placed.node, Notify | Ignore | TurnOn | TurnOff | Next):
+        if isinstance(placed.node, Notify | Ignore | TurnOn | TurnOff | Pull):
             raise IllegalCase(
                 f"node {placed.path}, {placed.node.label}: not in a case that suspends a foreign stack,"
                 " where what"
@@ -699,7 +699,9 @@ def _check_switch(node: TurnOn | TurnOff, place: _Place, illegal: Any) -> None:
     if node.name not in possible:
         raise illegal(f"name is one of {', '.join(possible)}")
     if not place.once:
-        raise illegal("it stands in no frame that repeats, in no handler, and beside no other thread")
+        raise illegal(
+            "it stands in no frame that repeats, in no handler or destructor, and beside no other thread"
+        )
     on = place.relayed.get(node.name, "on" if node.name in place.on else "off")
     if (on == "on") is isinstance(node, TurnOn):
         raise illegal(f"{node.name} is {on} already")
@@ -714,8 +716,8 @@ def _check_relay(node: Any, place: _Place, illegal: Any) -> None:
         raise illegal(f"name is one of {', '.join(RELAYED)}")
     if not place.once:
         raise illegal(
-            "it holds for the process: it stands in no frame that repeats, in no handler, in no thread that"
-            " runs beside others, and after no panic"
+            "it holds for the process: it stands in no frame that repeats, in no handler or destructor, in no"
+            " thread that runs beside others, and after no panic"
         )
     if kind == "Take" and now != "Signal":
         raise illegal(
@@ -793,6 +795,21 @@ def _check_crossing(case: Case) -> None:
         if isinstance(placed.node, Python) and seen and not crossed:
             raise IllegalCase(f"node {placed.path}: Python runs after a panic has crossed Python frames")
         seen = seen or (isinstance(placed.node, Python) and crossed)
+
+
+def leaves_its_mark(case: Case) -> bool:
+    """Whether the process is another one after this legal case: a switch is not as it was, or os/signal has
+    been asked for something that was not taken back."""
+    last: dict[str, Node] = {}
+    for placed in case.walk():
+        if isinstance(placed.node, TurnOn | TurnOff | Notify | Take | Stop | Ignore | Reset):
+            last[placed.node.name] = placed.node
+    return any(
+        (node.name in case.on) is isinstance(node, TurnOff)
+        if isinstance(node, TurnOn | TurnOff)
+        else not isinstance(node, Stop | Reset)
+        for node in last.values()
+    )
 
 
 def leaves_interpreter(case: Case) -> bool:

@@ -22,7 +22,6 @@ from golib.case.calltree import (
     Go,
     Ignore,
     Next,
-    NoCallback,
     Node,
     Notify,
     Pull,
@@ -70,10 +69,6 @@ def _pulled(choose: Choose) -> Phrase:
     return Go(made), choose((Go(Next(name=name)), C(Go(C(Go(Next(name=name)))))))
 
 
-def _not_promised(choose: Choose) -> Phrase:
-    return (choose((Go(NoCallback(), recover=True), Go(C(Go(NoCallback())), recover=True))),)
-
-
 def _faulted(choose: Choose) -> Phrase:
     fault = Fault(kind=choose(calltree.FAULTS))
     return (
@@ -106,7 +101,7 @@ def _given_back(choose: Choose) -> Phrase:
     return tuple(choose(((asked, back, handled), (handled, asked, back, handled))))
 
 
-# Not _not_promised: what follows it on today's releases is golib-15's, whatever it is.
+# NoCallback is in none: what follows it on today's releases is golib-15's, whatever it is.
 PHRASES = (_relayed, _ignored, _switched, _pulled, _pulled, _faulted, _ends, _waits)
 
 HOSTS = (_handled, _handled, _given_back)

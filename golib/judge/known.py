@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Any
 
 from golib.case import calltree, legality
-from golib.case.calltree import NODES, Case, Export, Go, Node, Setrlimit, Thread
+from golib.case.calltree import NODES, Case, Export, Go, Node, Setrlimit, Thread, TurnOn
 from golib.judge import history, ranges
 from golib.judge.crossings import as_seen
 from golib.judge.outcome import Kind, Outcome, Signature
@@ -82,7 +82,7 @@ class Cause:
     """Another chain that the case contains, anywhere."""
     bounds: tuple[str, ...] = ()
     on: tuple[str, ...] = ()
-    """All of these are turned on."""
+    """All of these are turned on, from the beginning or by the case."""
     signals: bool = False
     """Some signal arrives all the time."""
     blocked: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class Cause:
         """The numbers of the nodes by which the case contains it, or None."""
         world = (
             (not self.bounds or case.bounds in self.bounds)
-            and set(self.on) <= set(case.on)
+            and set(self.on) <= _turned_on(case)
             and (bool(case.signals) or not self.signals)
             and (not self.blocked or case.blocked in self.blocked)
             and (not self.handlers or case.handlers in self.handlers)
@@ -107,6 +107,10 @@ class Cause:
             return chain
         beside = next(_chains(Cause("", self.beside), case), None)
         return None if beside is None else (*chain, *beside)
+
+
+def _turned_on(case: Case) -> set[str]:
+    return {*case.on, *(one.node.name for one in case.walk() if isinstance(one.node, TurnOn))}
 
 
 def _sets_the_limit(case: Case, late: bool) -> bool:

@@ -6,14 +6,28 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from golib import C, Case, Export, Go, Panic, Stack, Thread, Together, exhaustive, fuzz
-from golib.case import calltree, every, grammar, legality, phrases
-from golib.case.calltree import Node
+from golib.case import calltree, every, legality, phrases
+from golib.case.calltree import (
+    AtEnd,
+    Fault,
+    Give,
+    Next,
+    Node,
+    Notify,
+    Pull,
+    Resume,
+    Signal,
+    Suspend,
+    TurnOff,
+    TurnOn,
+)
 from golib.door import Subject
 from golib.exhaustive import Kept
 from golib.toolchains.toolchain import Toolchain
@@ -21,7 +35,7 @@ from tools import filters
 
 ROOT = Path(__file__).parent.parent.parent
 SUITE = ROOT / "tests" / "runtime" / "test_exhaustive.py"
-SIGNALS = grammar.deliverable((), "")
+TOP = every.top({})
 SECONDS = 120
 """For one run of pytest: only a broken golib needs them."""
 
@@ -29,7 +43,22 @@ SECONDS = 120
 def made(nodes: int, whole: bool = False) -> list[Case]:
     """Every case of up to so many nodes."""
     sizes = range(1, nodes + 1)
-    return [Case(*trees) for size in sizes for trees in every.trees(size, SIGNALS, whole).kept]
+    return [Case(*trees) for size in sizes for trees in every.trees(size, TOP, whole).kept]
+
+
+def kinds(case: Case) -> set[str]:
+    return {type(placed.node).__name__ for placed in case.walk()}
+
+
+def legal(cases: Iterable[Case]) -> list[Case]:
+    def is_legal(case: Case) -> bool:
+        try:
+            legality.check(case)
+        except calltree.IllegalCase:
+            return False
+        return True
+
+    return [case for case in cases if is_legal(case)]
 
 
 def test_of_one_node_they_are_those_that_call_go() -> None:
@@ -46,11 +75,47 @@ def test_each_is_there_once_with_every_kind_that_is_drawn() -> None:
     cases = made(3)
     assert len(set(cases)) == len(cases)
     assert {case.size() for case in cases} == {1, 2, 3}
-    drawn = {name for name, kind in calltree.NODES.items() if kind.weight}
+    drawn = {name for name, kind in calltree.NODES.items() if kind.weight or kind in phrases.WORDS}
     # Together is two threads at the least, and both call Go.
-    assert {type(placed.node).__name__ for case in cases for placed in case.walk()} == drawn - {"Together"}
-    kinds = {p.node.kind for case in cases for p in case.walk() if isinstance(p.node, Thread)}
-    assert kinds == {"native", "python", "memory", "go"}
+    assert set().union(*map(kinds, cases)) == drawn - {"Together"}
+    # These have two others at the least, and something that calls Go.
+    longer = {"Together", "Take", "Give", "Suspend", "Resume"}
+    assert set().union(*map(kinds, legal(cases))) == drawn - longer
+    threads = {p.node.kind for case in cases for p in case.walk() if isinstance(p.node, Thread)}
+    assert threads == {"native", "python", "memory", "go"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(Go(Fault(), recover=True)),
+        Case(Thread(AtEnd(Go()))),
+        Case(Go(Pull(Give()), Next())),
+        Case(Stack(Suspend()), Go(), Resume()),
+        Case(Go(TurnOn()), Go(TurnOff())),
+        Case(Go(Notify()), Signal(name="SIGUSR2"), Go()),
+        Case(Signal(Go()), Go(), handlers="nostack"),
+        Case(Signal(C()), Go(), handlers=""),
+        Case(Go(), Signal(C(), name="SIGSEGV"), handlers="early"),
+    ],
+)
+def test_what_makes_sense_together_only_is_among_them(case: Case) -> None:
+    legality.check(case)
+    found = every.trees(case.size(), every.top(case.world())).kept
+    assert case.trees in found
+    assert every.may_be(case.trees, case.world())
+
+
+def test_a_word_without_its_other_half_is_never_legal() -> None:
+    worlds: list[dict[str, Any]] = [{}, {"on": ("trace",)}, {"handlers": "nostack"}, {"handlers": "early"}]
+    for world in worlds:
+        for size in (1, 2):
+            trees = every.trees(size, every.top(world), whole=True).kept
+            cases = [Case(*one, **world) for one in trees if not every.may_be(one, world)]
+            # What stands in a coroutine that nobody resumes is never looked at.
+            alone = [case for case in cases if "Pull" not in kinds(case)]
+            assert alone or size == 1
+            assert legal(alone) == []
 
 
 def few_values(case: Case) -> bool:
@@ -59,7 +124,12 @@ def few_values(case: Case) -> bool:
         for (kind, name), taken in every.VALUES.items():
             if type(placed.node).__name__ == kind and getattr(placed.node, name) not in taken:
                 return False
-        if isinstance(placed.node, Stack) and abs(placed.node.region) > 1:
+        if isinstance(placed.node, Stack | Resume) and abs(placed.node.region) > 1:
+            return False
+        # Other names do what these do, and other faults what a nil pointer does.
+        if getattr(placed.node, "name", "") in every.ALIKE:
+            return False
+        if isinstance(placed.node, TurnOn | TurnOff | Pull | Next) and placed.node.properties():
             return False
     return True
 
@@ -70,9 +140,7 @@ def test_whatever_is_drawn_of_that_size_is_among_them() -> None:
         Case(*case.trees)
         # Guided drawing prefers those that show more.
         for case in fuzz.generate(4_000, "small", guided=False)
-        if case.size() <= 3 and few_values(case) and not case.world().keys() & {"on", "blocked"}
-        # What the host does is drawn, and not among all that there is.
-        if not case.handled() and not phrases.WORDS & {type(one.node) for one in case.walk()}
+        if case.size() <= 3 and few_values(case) and not case.world().keys() & {"on", "blocked", "handlers"}
     }
     assert len(small) > 100
     assert small - whole == set()
@@ -82,8 +150,8 @@ def test_what_is_left_out_is_counted_and_has_its_own_case_among_the_others() -> 
     kept, whole = set(made(2)), made(2, whole=True)
     assert len(set(whole)) == len(whole)
     for size in (1, 2, 3):
-        found = every.trees(size, SIGNALS)
-        assert found.total == len(every.trees(size, SIGNALS, whole=True).kept)
+        found = every.trees(size, TOP)
+        assert found.total == len(every.trees(size, TOP, whole=True).kept)
         assert found.left_out.keys() <= set(every.REASONS)
     for case in whole:
         instead = every.representative(case)
@@ -103,6 +171,10 @@ def test_what_is_left_out_is_counted_and_has_its_own_case_among_the_others() -> 
         (Case(Go(Go(Panic(), C()), recover=True)), Case(Go(Go(Panic()), recover=True))),
         (Case(Go(Go(), deferred=(C(),))), Case(Go(Go(), C()))),
         (Case(Export(name="GoEmpty")), Case(Go())),
+        (Case(Go(Pull(C(Go())))), Case(Go(Pull()))),
+        (Case(Go(Pull(C(Go())), Next())), Case(Go(Pull(Go()), Next()))),
+        (Case(Signal(C()), Go()), Case(Signal(C()), Go())),
+        (Case(Signal(C(Go()), C()), Go()), Case(Signal(Go(), C()), Go())),
         (
             Case(Together(Thread(Go(), kind="python"), Thread(Go()))),
             Case(Together(Thread(Go()), Thread(Go(), kind="python"))),
@@ -124,6 +196,7 @@ def test_single_switches_of_the_world_are_legal_and_there() -> None:
         legality.check(Case(Go(), **world))
     assert {world["on"][0] for world in worlds if len(world) == 1 and "on" in world} == set(calltree.SWITCHES)
     assert {world["signals"] for world in worlds if "signals" in world} == set(calltree.SIGNALS)
+    assert {world["handlers"] for world in worlds if "handlers" in world} == {*calltree.HANDLERS} - {""}
     assert len(worlds) == len({repr(world) for world in worlds})
 
 
@@ -131,8 +204,9 @@ def test_blocks_are_all_that_is_legal_and_no_case_twice() -> None:
     plan, blocks = exhaustive.plan(2), exhaustive.blocks(2)
     cases = [case for number in range(blocks) for case in plan.block(number, blocks)]
     assert len(set(cases)) == len(cases)
-    # Too little stack for what is in it, or an alternate one round the main thread's first callback.
-    assert 0 < len(plan.trees) - len(cases) < len(cases) / 10
+    # Too little stack for what is in it, an alternate one round the main thread's first callback, or a word
+    # whose other half stands behind it.
+    assert 0 < len(plan.trees) - len(cases) < len(cases) / 4
     assert {case.bounds for case in cases} == {"real", "hidden", "absent"}
     # A switch counts as a node.
     assert max(case.size() for case in cases if case.world().keys() - {"bounds"}) == 1
@@ -194,17 +268,18 @@ def test_a_filter_that_claims_too_much_is_seen(
 def test_a_block_that_has_run_is_known_by_all_that_decides_its_result(tmp_path: Path) -> None:
     kept, library = Kept(tmp_path / "kept"), tmp_path / "library.so"
     library.write_bytes(b"one")
-    own = exhaustive.fingerprint(library, [Case(Go())], True)
+    own = exhaustive.fingerprint(library, [Case(Go())], True, 20)
     kept.write(3, own, fuzz.Search(ran=1, known={"golib-1": 1}))
     assert kept.read(3, own) == {"print": own, "ran": 1, "known": {"golib-1": 1}}
     assert kept.read(2, own) is None
     others = [
-        exhaustive.fingerprint(library, [Case(C(Go()))], True),
-        exhaustive.fingerprint(library, [Case(Go())], False),
+        exhaustive.fingerprint(library, [Case(C(Go()))], True, 20),
+        exhaustive.fingerprint(library, [Case(Go())], False, 20),
+        exhaustive.fingerprint(library, [Case(Go())], True, 1),
     ]
     (tmp_path / "another.so").write_bytes(b"another")
-    others.append(exhaustive.fingerprint(tmp_path / "another.so", [Case(Go())], True))
-    assert [kept.read(3, other) for other in others] == [None, None, None]
+    others.append(exhaustive.fingerprint(tmp_path / "another.so", [Case(Go())], True, 20))
+    assert [kept.read(3, other) for other in others] == [None] * len(others)
     next(kept.folder.iterdir()).write_text("half a")
     assert kept.read(3, own) is None
     kept.forget()
@@ -212,7 +287,7 @@ def test_a_block_that_has_run_is_known_by_all_that_decides_its_result(tmp_path: 
 
 
 def test_the_sentence_says_no_more_than_what_has_run() -> None:
-    part = {"ran": 1000, "known": {"golib-1": 2}, "left_out": {every.DEAD: 5, every.TWIN: 0}}
+    part = {"ran": 1000, "known": {"golib-1": 2}, "left_out": {every.DEAD: 5, every.TWIN: 0}, "refused": {}}
     parts = dict.fromkeys(range(16), part)
     assert exhaustive.sentence(3, "go1.27.4", parts, 0) == [
         "every legal case of up to 3 nodes (16,000 cases) ran on go1.27.4: golib-1 and nothing else",
@@ -221,6 +296,10 @@ def test_the_sentence_says_no_more_than_what_has_run() -> None:
     assert exhaustive.sentence(3, "go1.27.4", parts, 2)[0].endswith(": golib-1 and what failed above")
     passed = {number: {**part, "known": {}} for number in parts}
     assert exhaustive.sentence(3, "go1.27.4", passed, 0)[0].endswith(": no fault")
+    parts |= {number: {**part, "refused": {"that need Go 1.23": 4}} for number in (2, 5)}
+    assert exhaustive.sentence(3, "go1.21.13", parts, 0)[2:] == [
+        "not run, as go1.21.13 cannot: 8 that need Go 1.23"
+    ]
     del parts[7]
     [line] = exhaustive.sentence(3, "go1.27.4", parts, 0)
     assert line == (
@@ -266,7 +345,7 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path: Path, go_on_p
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
-        ("five", "--golib-exhaustive five: it is a number from 0"),
+        ("five", "--golib-exhaustive five: it is a number from 0 to 999,999,999"),
         (
             "5",
             "--golib-exhaustive 5: it is a number from 0 to 4; of five nodes there are some 25 million cases",

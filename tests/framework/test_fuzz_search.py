@@ -16,6 +16,7 @@ from broken import edited, overlay_of
 
 import golib
 from golib import C, Case, Go, Stack, Thread, fuzz
+from golib.case.calltree import Ignore, Notify, Reset, Stop, TurnOff, TurnOn
 from golib.door import Subject, first_matters
 from golib.fuzz import AGAIN, FEW, RETRIES, ROW, Failures, Finding, Fuzzer, Search
 from golib.judge import known
@@ -196,6 +197,16 @@ def test_what_only_a_first_case_can_show_is_the_first_of_its_row() -> None:
         [plain, special, *[plain] * FEW],
         [special, plain],
     ]
+    # What leaves the process another one is the last of its row.
+    for leaves, restores in (
+        (Case(Go(TurnOn())), Case(Go(TurnOn()), Go(TurnOff()))),
+        (Case(Go(TurnOff()), on=("trace",)), Case(Go(TurnOff()), Go(TurnOn()), on=("trace",))),
+        (Case(Go(Notify())), Case(Go(Notify()), Go(Stop()))),
+        (Case(Go(Ignore())), Case(Go(Ignore()), Go(Reset()))),
+    ):
+        then = Case(Go(), on=leaves.on)
+        assert fuzz.rows([leaves, then]) == [[leaves], [then]]
+        assert fuzz.rows([restores, then]) == [[restores, then]]
     # Ordinary cases are as many in a row as ever.
     assert list(map(len, fuzz.rows([plain] * (ROW + 1)))) == [ROW, 1]
 

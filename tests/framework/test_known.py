@@ -217,6 +217,11 @@ def test_a_cause_is_a_chain_of_nodes(tmp_path: Path, nodes: str, has: str, has_n
             "Case(Go(), on=('notify', 'trace'))",
             "Case(Go(), on=('notify',))",
         ),
+        (
+            "nodes = 'Thread > Go', on = ['trace']",
+            "Case(Go(TurnOn()), Thread(Go()))",
+            "Case(Go(TurnOn(name='blockprofile')), Thread(Go()))",
+        ),
         ("signals = true", "Case(Go(), signals='SIGURG')", "Case(Signal(name='SIGURG'))"),
         ("nodes = 'Go', blocked = ['SIGPROF']", "Case(Go(), blocked='SIGPROF')", "Case(Go())"),
         (

@@ -390,7 +390,8 @@ def test_two_toolchains_are_two_columns_and_one_document(suite: Suite, go_on_pat
         assert sorted(map(json.dumps, suite.lines())) == sorted(map(json.dumps, suite.results()["results"]))
     assert documents["0"] == documents["2"]
     document = documents["0"]
-    assert set(document) == {"schema", "toolchains", "machine", "drawn", "results"}
+    assert set(document) == {"schema", "toolchains", "machine", "drawn", "shard", "results"}
+    assert document["shard"] == {"number": 1, "of": 1}
     assert document["schema"] == 1
     machine = {"libc": " ".join(platform.libc_ver()), "arch": "x86_64", "gil": True}
     assert document["machine"] == machine | {"python": platform.python_version()}

@@ -10,10 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from golib import commands
+from golib import commands, search
 
 SECONDS = 240
 WORKERS = 3
@@ -94,16 +95,47 @@ def test_a_worker_that_is_killed_is_made_up_for(
     assert len(json.loads(whole.read_text())["results"]) == 16
 
 
+def test_a_shard_that_cannot_be_run_costs_no_other(
+    cluster: tuple[str, list[subprocess.Popen[str]]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One comes from a machine that is another one."""
+    address, _ = cluster
+    right = search.shard
+
+    def elsewhere(arguments: list[str], number: int, parts: int) -> dict[str, Any]:
+        document = right(arguments, number, parts)
+        return {**document, "machine": {"python": "another"}} if number == 2 else document
+
+    monkeypatch.setattr(search, "shard", elsewhere)
+    status = commands.main(["search", f"--on={address}", "--exhaustive=1", "--shards=4", "--seed=random"])
+    said = capsys.readouterr()
+    assert status == search.STOPPED
+    assert said.out.count(" tests;") == 4
+    assert "12 of 16 parts of every legal case of up to 1 nodes" in said.out
+    [complaint] = said.err.splitlines()
+    assert complaint.startswith("shard 2/4: machine is {'python': 'another'}, and ")
+    assert re.search(
+        r"it is not tried again: pytest --config-file=\S+ .*--golib-shard=\d/4 \S+/test_exh", complaint
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--on=tcp://127.0.0.1:1", "--exhaustive=2", "--shards=-1"], "--shards -1: it is a number from 0"),
-        (["--on=tcp://127.0.0.1:1", "--exhaustive=9"], "--exhaustive 9: it is a number from 0 to 4"),
+        (["--on=tcp://127.0.0.1:1", "--exhaustive=9"], "--exhaustive 9: it is a number from 1 to 4"),
+        (
+            ["--on=tcp://127.0.0.1:1", "--exhaustive=2", "--shards=20000"],
+            "--shards 20000: it is a number from 0 to 10,000",
+        ),
         (["--on=tcp://127.0.0.1:1", "--hunt=0"], "--hunt 0: it is a number from 1"),
         (
             ["--on=tcp://127.0.0.1:1", "--fuzz=1", "--json=/no/where.json"],
-            "--json /no/where.json: its folder",
+            "--json /no/where.json: it can't be written: No such file or directory; name another file",
         ),
+        (["--on=tcp://127.0.0.1:1", "--fuzz=1", "--json=/"], "--json /: it can't be written: it is a folder"),
         (["--on=tcp://127.0.0.1:1", "--exhaustive=2"], ""),
     ],
 )

@@ -45,7 +45,7 @@ def test_each_test_is_in_one_shard(go_on_path: object) -> None:
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-@pytest.mark.parametrize("value", ["0/3", "4/3", "2", "a/b", "1/0"])
+@pytest.mark.parametrize("value", ["0/3", "4/3", "2", "a/b", "1/0", "1/20000"])
 def test_a_shard_that_makes_no_sense_is_refused(value: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--co", f"--golib-shard={value}", "-p", "no:cacheprovider"],
@@ -55,10 +55,13 @@ def test_a_shard_that_makes_no_sense_is_refused(value: str) -> None:
         cwd=ROOT / "tests" / "embedding",
     )
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert f"--golib-shard {value}: it is K/N, the K-th of N parts, such as 1/4" in done.stderr
+    assert (
+        f"--golib-shard {value}: it is K/N, the K-th of N parts, such as 1/4, of at most 10,000"
+        in done.stderr
+    )
 
 
-def document(*blocks: int, **changes: Any) -> dict[str, Any]:
+def document(*blocks: int, shard: tuple[int, int] | None = (1, 2), **changes: Any) -> dict[str, Any]:
     rows = [
         {
             "test": f"test_exhaustive.py::t[block={number}]",
@@ -72,12 +75,14 @@ def document(*blocks: int, **changes: Any) -> dict[str, Any]:
                 "ran": 10,
                 "known": {"golib-1": 1},
                 "left_out": {"what never runs": 4},
+                "refused": {},
             },
         }
         for number in blocks
     ]
     about = {"schema": 1, "toolchains": [{"version": "1.27.4"}], "machine": {}, "drawn": {"seed": "0"}}
-    return {**about, "results": rows, **changes}
+    of = {"shard": {"number": shard[0], "of": shard[1]}} if shard else {}
+    return {**about, **of, "results": rows, **changes}
 
 
 def written(folder: Path, name: str, what: object) -> str:
@@ -90,22 +95,47 @@ def test_the_whole_says_what_one_run_would_have_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     numbers = range(exhaustive.blocks(3))
-    files = [written(tmp_path, f"{k}.json", document(*numbers[k::3])) for k in range(3)]
+    files = [written(tmp_path, f"{k}.json", document(*numbers[k::3], shard=(k + 1, 3))) for k in range(3)]
     assert commands.main(["merge", *files, "--json", str(tmp_path / "whole.json")]) == shards.FINE
     text = capsys.readouterr().out
     assert "every legal case of up to 3 nodes (160 cases) ran on go1.27.4: golib-1 and nothing else" in text
     whole = json.loads((tmp_path / "whole.json").read_text())
     assert sorted(map(str, whole["results"])) == sorted(map(str, document(*numbers)["results"]))
-    assert commands.main(["merge", *files[:2]]) == shards.FINE
-    assert "11 of 16 parts of every legal case" in capsys.readouterr().out
+    assert "shard" not in whole
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = [(f"{k}.json", document(*range(k, 16, 3), shard=(k, 3))) for k in (1, 2, 3)]
+    files = [written(tmp_path, *part) for part in parts]
+    assert commands.main(["merge", *files[::2]]) == shards.USAGE
+    assert "shard 2 of 3 is missing; name its file, too" in capsys.readouterr().err
+    # What a cluster came to is told as far as it goes.
+    assert shards.tell(shards.merged(parts[::2], partly=True)) == shards.FINE
+    assert "of 16 parts of every legal case" in capsys.readouterr().out
 
 
 def test_a_failure_of_a_shard_is_one_of_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = document(3)
-    bad["results"][0]["status"] = "failed"
+    bad["results"][0] |= {"status": "failed", "text": "fatal error: what its machine has said"}
+    bad["shard"]["number"] = 2
     files = [written(tmp_path, "a", document(1)), written(tmp_path, "b", bad)]
     assert commands.main(["merge", *files]) == shards.FAILED
-    assert "FAILED test_exhaustive.py::t[block=3] on go1.27.4" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "FAILED test_exhaustive.py::t[block=3] on go1.27.4" in said
+    assert "fatal error: what its machine has said" in said
+
+
+def test_a_file_of_the_suite_is_found_from_anywhere(tmp_path: Path, go_on_path: object) -> None:
+    arguments = shards.command("test_exhaustive.py", ["--collect-only", "-q", "--golib-shard=1/8"])
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("::test_no_small_case_breaks_it") == 2
 
 
 @pytest.mark.parametrize(
@@ -114,6 +144,8 @@ def test_a_failure_of_a_shard_is_one_of_the_whole(tmp_path: Path, capsys: pytest
         (document(1), "test_exhaustive.py::t[block=1] on go1.27.4 stands in"),
         (document(2, toolchains=[]), "toolchains is [], and [{'version': '1.27.4'}] in"),
         (document(2, drawn={"seed": "1"}), "only shards of one run are put together"),
+        (document(2, shard=(2, 3)), "parts is 3, and 2 in"),
+        (document(2, shard=None), "is of no shard; `pytest --golib-shard K/N --golib-json FILE` writes one"),
         ("half a", "holds no JSON"),
         ([], "holds no results of a run; it is what --golib-json wrote"),
     ],
@@ -124,5 +156,7 @@ def test_what_does_not_belong_together_is_refused(
     files = [written(tmp_path, "a", document(1)), written(tmp_path, "b", other)]
     assert commands.main(["merge", *files]) == shards.USAGE
     assert complaint in capsys.readouterr().err
-    assert commands.main(["merge", str(tmp_path / "none")]) == shards.USAGE
-    assert "cannot be read: No such file or directory" in capsys.readouterr().err
+    assert commands.main(["merge", files[0], str(tmp_path / "none")]) == shards.USAGE
+    assert (
+        "cannot be read: No such file or directory; name a file of --golib-json's" in capsys.readouterr().err
+    )

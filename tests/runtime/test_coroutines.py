@@ -34,6 +34,13 @@ def test_left_inside_a_callback(check, place, region):
     check(PLACES[place](waits, Go(Traceback()), Resume(region=region), Go()))
 
 
+@pytest.mark.parametrize("region", REGIONS)
+def test_left_in_a_callback_that_has_returned(check, region):
+    """Nothing of Go's waits on the foreign stack, so that it goes on wherever it is resumed."""
+    check(C(Go(Stack(Suspend(), region=region)), Resume(region=region), Go()))
+    check(C(Go(Stack(C(Suspend(), Go()), region=region)), Go(C(Resume(region=region))), Go(GC())))
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_two_wait_and_the_younger_goes_on_first(check, place):
     first, second = (Stack(Go(C(Suspend(), Go())), region=region) for region in (2, -2))
