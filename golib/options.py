@@ -236,7 +236,7 @@ def _seconds(option: str, text: str | None, least: float | None = None) -> float
 def _count(option: str, text: str | None, default: int) -> int:
     if text is None:
         return default
-    if not text.isdecimal() or int(text) > MOST_COUNT:
+    if not text.isdecimal() or len(text) > len(str(MOST_COUNT)):
         raise pytest.UsageError(f"{option} {text}: it is a number from 0 to {MOST_COUNT:,}")
     return int(text)
 
@@ -255,7 +255,10 @@ def _shard(text: str | None) -> tuple[int, int]:
     if text is None:
         return 1, 1
     number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= MOST_SHARDS):
+    short = len(text) < 20
+    if not (
+        short and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count) <= MOST_SHARDS
+    ):
         raise pytest.UsageError(
             f"--golib-shard {text}: it is K/N, the K-th of N parts, such as 1/4, of at most {MOST_SHARDS:,}"
         )

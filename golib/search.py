@@ -153,6 +153,7 @@ def _documents(
     print(f"{parts} shards on {workers} workers: {' '.join(arguments)}", flush=True)
     documents: dict[str, Mapping[str, Any]] = {}
     lost: list[int] = []
+    early: list[tuple[str, int]] = []
     for done in as_completed(list(futures), loop=client.loop):
         number = futures[done]
         name = f"shard {number}/{parts}"
@@ -163,13 +164,19 @@ def _documents(
             _give_up(f"{name} has killed {KILLS + 1} workers", arguments, number, parts)
             continue
         except Exception as error:  # of a worker's: no golib there, no compiler, no such Go
-            if not documents:
-                raise SearchError(f"{name}: {type(error).__name__}: {error}") from error
             lost.append(number)
-            _give_up(f"{name}: {type(error).__name__}: {error}", arguments, number, parts)
+            early.append((f"{name}: {type(error).__name__}: {error}", number))
+        if not documents:
+            continue  # it may be so for all
+        while early:
+            why, number = early.pop(0)
+            _give_up(why, arguments, number, parts)
+        if name not in documents:
             continue
         left = (time.monotonic() - begin) / len(documents) * (parts - len(documents) - len(lost))
         print(f"[{len(documents)}/{parts}] {name}: {_said(documents[name])}; {left:.0f} s left", flush=True)
+    if early:
+        raise SearchError(early[0][0])
     for name, why in _others(documents):
         number = documents.pop(name)["shard"]["number"]
         lost.append(number)

@@ -139,7 +139,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise MergeError(f"{path} holds no JSON: {error}; it is what --golib-json wrote") from None
     if not isinstance(data, dict) or not isinstance(data.get("results"), list):
         raise MergeError(f"{path} holds no results of a run; it is what --golib-json wrote")
-    if not isinstance(data.get("shard"), dict):
+    if not isinstance(data.get("shard"), dict) or not {"number", "of"} <= data["shard"].keys():
         raise MergeError(f"{path} is of no shard; `pytest --golib-shard K/N --golib-json FILE` writes one")
     return data
 

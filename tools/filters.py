@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     print(f"left out: {left_out.total():,} cases, {_shown(left_out)}")
     for one in sorted(more):
         print(f"seen in what is left out alone: {one}")
-    sampled = sample(given.nodes, given.sample)
+    sampled = sample(given.nodes, given.sample, chosen.version)
     differing = list(judge.beside(sampled))
     print(f"{len(sampled)} of those left out beside the case run in their place: {len(differing)} differ")
     for line in differing:
@@ -75,9 +75,9 @@ class Judge:
 
     def both_ways(self, nodes: int) -> tuple[Counter[str], Counter[str]]:
         """How many cases show what: of those that are run, and of those that are left out."""
-        kept = set(_legal(nodes, whole=False))
+        kept = set(_legal(nodes, self._version, whole=False))
         found: tuple[Counter[str], Counter[str]] = Counter(), Counter()
-        for row in fuzz.rows(list(_legal(nodes, whole=True))):
+        for row in fuzz.rows(list(_legal(nodes, self._version, whole=True))):
             subject = self._subjects[flavour(row[0])]
             outcomes = subject.run_in_a_row(row, TIMEOUT, pinned=not fuzz.is_free(row[0]))
             for case, outcome in zip(row, outcomes, strict=True):
@@ -103,13 +103,13 @@ class Judge:
         return ", ".join(verdict.issues) if verdict.status == "known" else str(verdict.signature)
 
 
-def sample(nodes: int, count: int) -> list[Case]:
+def sample(nodes: int, count: int, version: str = "") -> list[Case]:
     """So many of the cases that are left out."""
-    cases = [case for case in _legal(nodes, whole=True) if every.representative(case) != case]
+    cases = [case for case in _legal(nodes, version, whole=True) if every.representative(case) != case]
     return random.Random(1).sample(cases, min(count, len(cases)))
 
 
-def _legal(nodes: int, whole: bool) -> Iterator[Case]:
+def _legal(nodes: int, version: str, whole: bool) -> Iterator[Case]:
     for size in range(1, nodes + 1):
         for trees in every.trees(size, TOP, whole).kept:
             for bounds in fuzz.BOUNDS:
@@ -118,4 +118,5 @@ def _legal(nodes: int, whole: bool) -> Iterator[Case]:
                     legality.check(case)
                 except calltree.IllegalCase:
                     continue
-                yield case
+                if fuzz.runs_on(case, version):
+                    yield case

@@ -90,7 +90,8 @@ class Part:
         small = iter(range(self.number, blocks, self.of) if self.nodes else ())
         for number in count():
             for block in islice(small, 1):
-                chunk = exhaustive.plan(self.nodes).block(block, blocks)
+                cases = exhaustive.plan(self.nodes).block(block, blocks)
+                chunk = [case for case in cases if fuzz.runs_on(case, version)]
                 if len(chunk) > left:  # a block runs as a whole, so that they can be counted
                     small = iter(())
                     break

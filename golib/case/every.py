@@ -47,7 +47,7 @@ VALUES: dict[tuple[str, str], tuple[int, ...]] = {
 }
 """Of a property that is a number: the values that are taken.  Of others of that kind, the first two."""
 ALIKE = ("SIGPIPE", "SIGALRM", "SIGTERM", "SIGCHLD", "SIGWINCH", "SIGRTMIN+6")
-"""Signals of the host's with which Go does what it does with SIGUSR2, or with SIGSEGV, which are taken."""
+"""Signals of the host's for which SIGUSR2, SIGSEGV and SIGURG stand: so many are taken, as of numbers."""
 RELAYED = "SIGUSR2"
 """What ``Notify`` and ``Ignore`` are about."""
 OTHER_HALF = {
@@ -63,7 +63,7 @@ OTHER_HALF = {
 """Words of which each is legal only where one of these stands in the case, too."""
 
 HANDLER = "handler"
-"""The frame directly above what a handler of the host's does."""
+"""In place of a kind of frame: the node stands directly in a handler of the host's."""
 
 NO_CROSSING = "nothing calls Go"
 EMPTY = "a frame that does nothing"
@@ -125,14 +125,14 @@ def _all(node: Node) -> Iterator[Node]:
 def _frame_below(node: Node, above: str) -> str:
     """The kind of frame that what is below the node finds directly above."""
     match node:
-        case Go():
+        case Go() | Pull():
             return "go"
         case Thread(kind=kind):
             return {"go": "go", "python": "python"}.get(kind, "c")
         case calltree.Python():
             return "python"
         case Together():
-            return above
+            return "c" if above == HANDLER else above
         case Signal():
             return HANDLER
     return "c"

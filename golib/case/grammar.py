@@ -152,8 +152,8 @@ def kinds(place: Place) -> tuple[str, ...]:
 
 
 def words(place: Place) -> tuple[str, ...]:
-    """The kinds beside these that may stand there where others of them stand elsewhere (``phrases.WORDS``):
-    for who reads the grammar to its end, and asks ``legality`` which belong together."""
+    """The kinds beside these (``phrases.WORDS``) that are legal only together with others of them, elsewhere
+    in the case.  The exhaustive search adds them, and asks ``legality``."""
     return tuple(
         name
         for name, kind in calltree.NODES.items()
@@ -210,7 +210,7 @@ def _signals(place: Place) -> tuple[Form, ...]:
     if place.handled and place.depth < MAX_DEPTH:
         # The handler's mask has its own signal blocked.
         below = place.below(
-            *("c",), recovers=False, exits=False, signals=(), handled=(), repeated=True,
+            "c", recovers=False, exits=False, signals=(), handled=(), repeated=True,
             goless=place.onstack, handler=True,
         )  # fmt: skip
         made += [Form("Signal", (("name", place.handled),), (Slot(below, (1, 1, 2)),))] * 2

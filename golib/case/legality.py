@@ -193,6 +193,7 @@ class _Place:
     """What os/signal was asked for, so far: the newest of each signal.  One for all the places of a case."""
     unpreempted: str = ""  # the keyword by which the host forbids that Go preempts what runs
     once: bool = True  # runs once, and before all that stands after it
+    destructor: bool = False  # runs at its thread's end
     pulled: dict[str, Pull] = dataclasses.field(default_factory=dict)
     """Coroutines of Go's by their names, so far."""
     gives: bool = False  # in the body of one
@@ -503,6 +504,10 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
                     raise illegal("the host handles it in this case; give it a body")
                 if needs_switch := _lacks_switch(node.name, place.on):
                     raise illegal(f"it ends a process that has not turned {needs_switch!r} on")
+            elif place.destructor:
+                raise illegal(
+                    "os/signal has been asked for it, and in a destructor it comes later than it stands"
+                )
             elif place.relayed[node.name] in ("Notify", "Take"):
                 place.relayed[node.name] = "Signal"
             _check_way(node, place, illegal)
@@ -514,7 +519,7 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             _check_switch(node, place, illegal)
         case Pull():
             if not place.once:
-                raise illegal("it stands in no frame that repeats, and beside no other thread")
+                raise illegal(_ONCE)
             if body_end(node.body):
                 raise illegal("a panic in its body comes out of Next, which golib does not follow")
             basis.add(Basis.SILENT)
@@ -523,7 +528,7 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             if node.name not in place.pulled:
                 raise illegal("there was no Pull of that name, or it stands in the body of that one")
             if not place.once:
-                raise illegal("it stands in no frame that repeats, and beside no other thread")
+                raise illegal(_ONCE)
             basis.add(Basis.SILENT)
             # In its own body nobody may call it: its next function is being called already.
             pulled = place.pulled.pop(node.name)
@@ -543,7 +548,9 @@ def _check_node(node: Node, place: _Place, basis: set[Basis], path: str) -> None
             # written.
             basis.add(Basis.SILENT)
             assert place.own is not None
-            below = place.but(frame="c", stack=place.own, used=4 * KIB, held=0, inside=0, once=False)
+            below = place.but(
+                frame="c", stack=place.own, used=4 * KIB, held=0, inside=0, once=False, destructor=True
+            )
         case Suspend():
             if place.waiting:
                 raise illegal("in a handler of the host's nothing is suspended")
@@ -694,14 +701,18 @@ def _check_way(node: Signal, place: _Place, illegal: Any) -> None:
         )
 
 
+_ONCE = (
+    "it holds for the process: it stands in no frame that repeats, in no handler or destructor, in no thread"
+    " that runs beside others, and after no panic"
+)
+
+
 def _check_switch(node: TurnOn | TurnOff, place: _Place, illegal: Any) -> None:
     possible = [switch for switch in SWITCHES if switch != "notify"]
     if node.name not in possible:
         raise illegal(f"name is one of {', '.join(possible)}")
     if not place.once:
-        raise illegal(
-            "it stands in no frame that repeats, in no handler or destructor, and beside no other thread"
-        )
+        raise illegal(_ONCE)
     on = place.relayed.get(node.name, "on" if node.name in place.on else "off")
     if (on == "on") is isinstance(node, TurnOn):
         raise illegal(f"{node.name} is {on} already")
@@ -715,10 +726,7 @@ def _check_relay(node: Any, place: _Place, illegal: Any) -> None:
     if node.name not in RELAYED:
         raise illegal(f"name is one of {', '.join(RELAYED)}")
     if not place.once:
-        raise illegal(
-            "it holds for the process: it stands in no frame that repeats, in no handler or destructor, in no"
-            " thread that runs beside others, and after no panic"
-        )
+        raise illegal(_ONCE)
     if kind == "Take" and now != "Signal":
         raise illegal(
             "it would wait for ever: there is no Signal of that name after Notify, and not taken yet"
@@ -797,13 +805,28 @@ def _check_crossing(case: Case) -> None:
         seen = seen or (isinstance(placed.node, Python) and crossed)
 
 
+_MARKS = (TurnOn, TurnOff, Notify, Take, Stop, Ignore, Reset)
+
+
+def _below(node: Node) -> Iterator[Node]:
+    for child in node.children():
+        yield child
+        yield from _below(child)
+
+
 def leaves_its_mark(case: Case) -> bool:
-    """Whether the process is another one after this legal case: a switch is not as it was, or os/signal has
-    been asked for something that was not taken back."""
+    """Whether the process may be another one after this legal case: a switch is not as it was, or os/signal
+    has been asked for something that was not taken back.  What was taken back is still another thing where
+    the host's handlers are there before the load, as they are installed once; and what stands in a coroutine
+    may never come."""
     last: dict[str, Node] = {}
     for placed in case.walk():
-        if isinstance(placed.node, TurnOn | TurnOff | Notify | Take | Stop | Ignore | Reset):
+        if isinstance(placed.node, _MARKS):
+            if "early" in case.handlers and not isinstance(placed.node, TurnOn | TurnOff):
+                return True
             last[placed.node.name] = placed.node
+        if isinstance(placed.node, Pull) and any(isinstance(one, _MARKS) for one in _below(placed.node)):
+            return True
     return any(
         (node.name in case.on) is isinstance(node, TurnOff)
         if isinstance(node, TurnOn | TurnOff)

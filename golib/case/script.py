@@ -158,6 +158,8 @@ class Step:
     Go's affair, whose handler has called them."""
     ignored: bool = False
     """Of a Signal: Go was asked to ignore it."""
+    elsewhere: bool = False
+    """Of a Suspend's return: not in the callback in which the stack was left."""
     together: int = 0
     """Of a thread's first step: how many start at once; 0 for one alone."""
 
@@ -396,6 +398,7 @@ class _Walker:
             case CLeaf():
                 before = self._step(placed, Phase.BEFORE)
                 before.ignored = isinstance(placed.node, Signal) and placed.node.name in self._world.ignored
+                within = self._open[-1:]
                 yield before
                 if isinstance(placed.node, Suspend):
                     yield _SUSPENDED
@@ -403,7 +406,9 @@ class _Walker:
                     yield from self._resumed(placed, placed.node.region)
                 elif isinstance(placed.node, AtEnd):
                     self._at_end.append(placed)
-                yield self._step(placed, Phase.AFTER, before=before)
+                after = self._step(placed, Phase.AFTER, before=before)
+                after.elsewhere = self._open[-1:] != within
+                yield after
             case Thread() | Together():
                 yield from self._threads_of(placed, below_go)
 
@@ -569,6 +574,7 @@ class _Walker:
         for one in sorted(self._at_end, key=lambda one: one.node.round):  # type: ignore[attr-defined]
             self._free = True
             yield from self._plain(one)
+        self._check_end()
 
 
 def callbacks(node: Export) -> int:

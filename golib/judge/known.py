@@ -16,14 +16,14 @@ import operator
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from golib.case import calltree, legality
-from golib.case.calltree import NODES, Case, Export, Go, Node, Setrlimit, Thread, TurnOn
+from golib.case.calltree import NODES, Case, Export, Go, Node, Setrlimit, Thread, TurnOff, TurnOn
 from golib.judge import history, ranges
 from golib.judge.crossings import as_seen
 from golib.judge.outcome import Kind, Outcome, Signature
@@ -80,9 +80,12 @@ class Cause:
     """The last of the chain is the first callback of its thread."""
     beside: tuple[tuple[Kindly, ...], ...] = ()
     """Another chain that the case contains, anywhere."""
+    apart: bool = False
+    """The ends of both chains are not of one thread, or stand in callbacks that are not equally deep."""
     bounds: tuple[str, ...] = ()
     on: tuple[str, ...] = ()
-    """All of these are turned on, from the beginning or by the case."""
+    """All of these are on, from the beginning or turned on by the case, at some time from the chain's first
+    node on until its tree has ended."""
     signals: bool = False
     """Some signal arrives all the time."""
     blocked: tuple[str, ...] = ()
@@ -95,22 +98,48 @@ class Cause:
         """The numbers of the nodes by which the case contains it, or None."""
         world = (
             (not self.bounds or case.bounds in self.bounds)
-            and set(self.on) <= _turned_on(case)
             and (bool(case.signals) or not self.signals)
             and (not self.blocked or case.blocked in self.blocked)
             and (not self.handlers or case.handlers in self.handlers)
             and (not self.second or case.second == self.second)
             and (not self.limit or _sets_the_limit(case, late=self.limit == "late"))
         )
-        chain = next(_chains(self, case), None) if world else None
-        if chain is None or not self.beside:
-            return chain
-        beside = next(_chains(Cause("", self.beside), case), None)
-        return None if beside is None else (*chain, *beside)
+        if not world:
+            return None
+        besides = list(_chains(Cause("", self.beside), case))
+        for chain in _chains(self, case):
+            if all(_is_on(switch, case, chain) for switch in self.on):
+                for beside in besides:
+                    if not self.apart or _depth(case, chain[-1]) != _depth(case, beside[-1]):
+                        return (*chain, *beside)
+        return None
 
 
-def _turned_on(case: Case) -> set[str]:
-    return {*case.on, *(one.node.name for one in case.walk() if isinstance(one.node, TurnOn))}
+def _is_on(switch: str, case: Case, chain: tuple[int, ...]) -> bool:
+    """Whether it is on at some time from the first of these nodes on until its tree has ended."""
+    first = chain[0] if chain else 0
+    on, tree = switch in case.on, ""
+    for one in case.walk():
+        here = one.path.partition(".")[0]
+        if one.number == first:
+            tree = here
+        elif tree and chain and here != tree:
+            return False
+        if isinstance(one.node, TurnOn | TurnOff) and one.node.name == switch:
+            on = isinstance(one.node, TurnOn)
+        if tree and on:
+            return True
+    return False
+
+
+def _depth(case: Case, number: int) -> tuple[int | None, int]:
+    """The thread on which that node stands, and in how many callbacks."""
+    placed = list(case.walk())
+    callbacks, above = 0, placed[number].parent
+    while above is not None and not isinstance(placed[above].node, Thread):
+        callbacks += isinstance(placed[above].node, Go | Export)
+        above = placed[above].parent
+    return above, callbacks
 
 
 def _sets_the_limit(case: Case, late: bool) -> bool:
@@ -398,7 +427,7 @@ def _case(text: str) -> Case:
 
 def _cause(data: dict[str, Any]) -> Cause:
     nodes = data.get("nodes", "")
-    may = {"nodes", "first", "bounds", "on", "signals", "blocked", "handlers", "second", "limit", "beside"}
+    may = {one.name for one in fields(Cause)} - {"text", "chain"} | {"nodes"}
     if unknown := set(data) - may:
         raise ValueError(f"cause: {', '.join(sorted(unknown))}: a cause has {', '.join(sorted(may))}")
     if not data:
@@ -408,6 +437,7 @@ def _cause(data: dict[str, Any]) -> Cause:
         chain=_elements(nodes),
         first=bool(data.get("first", False)),
         beside=_elements(data.get("beside", "")),
+        apart=bool(data.get("apart", False)),
         bounds=tuple(data.get("bounds", ())),
         on=tuple(data.get("on", ())),
         signals=bool(data.get("signals", False)),

@@ -625,9 +625,8 @@ def _went_on(at: At) -> Compared:
     if not at.before.m:
         return
     yield "m", at.before.m, at.event.m, Rule.BOUND
-    assert at.step.before is not None
-    if at.step.callbacks < at.step.before.callbacks:
-        return  # the callback in which it was left has returned: what goes on is outside of it
+    if at.step.elsewhere:
+        return  # it was left in a callback that has returned, or goes on in one that has begun meanwhile
     if at.step.callbacks:
         yield from _given_back(at, at.before, Rule.SUSPENDED)
         return

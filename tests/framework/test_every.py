@@ -173,6 +173,7 @@ def test_what_is_left_out_is_counted_and_has_its_own_case_among_the_others() -> 
         (Case(Export(name="GoEmpty")), Case(Go())),
         (Case(Go(Pull(C(Go())))), Case(Go(Pull()))),
         (Case(Go(Pull(C(Go())), Next())), Case(Go(Pull(Go()), Next()))),
+        (Case(Go(Pull(C()), Next())), Case(Go(Pull(C()), Next()))),
         (Case(Signal(C()), Go()), Case(Signal(C()), Go())),
         (Case(Signal(C(Go()), C()), Go()), Case(Signal(Go(), C()), Go())),
         (

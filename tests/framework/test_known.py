@@ -95,8 +95,8 @@ def test_an_entry_may_have_several_ranges(tmp_path: Path) -> None:
         ({"cause": "[{nodes = 'C('}]"}, "cause 'C(': "),
         (
             {"cause": "[{moon = 'full'}]"},
-            "cause: moon: a cause has beside, blocked, bounds, first, handlers, limit, nodes, on, second,"
-            " signals",
+            "cause: moon: a cause has apart, beside, blocked, bounds, first, handlers, limit, nodes, on,"
+            " second, signals",
         ),
         ({"cause": "[{}]"}, "cause: it names nodes, or something of the world"),
         ({"cause": "[{nodes = 'Panic'}]"}, "its proof does not contain its cause"),
@@ -221,6 +221,32 @@ def test_a_cause_is_a_chain_of_nodes(tmp_path: Path, nodes: str, has: str, has_n
             "nodes = 'Thread > Go', on = ['trace']",
             "Case(Go(TurnOn()), Thread(Go()))",
             "Case(Go(TurnOn(name='blockprofile')), Thread(Go()))",
+        ),
+        # When it is too late, or over.
+        (
+            "nodes = 'Thread > Go', on = ['trace']",
+            "Case(Thread(Go(), Go(TurnOn())))",
+            "Case(Thread(Go()), Go(TurnOn()))",
+        ),
+        (
+            "nodes = 'Thread > Go', on = ['trace']",
+            "Case(Go(TurnOn(), TurnOff()), Go(TurnOn()), Thread(Go()))",
+            "Case(Go(TurnOn(), TurnOff()), Thread(Go()))",
+        ),
+        (
+            "nodes = 'Thread > Go', on = ['trace']",
+            "Case(Go(TurnOff()), Thread(Go(TurnOn())), on=('trace',))",
+            "Case(Go(TurnOff()), Thread(Go()), on=('trace',))",
+        ),
+        (
+            "nodes = 'Pull', beside = 'Next', apart = true",
+            "Case(Go(Thread(Go(Pull())), Next()))",
+            "Case(Go(Thread(Go(Pull(), Next()))))",
+        ),
+        (
+            "nodes = 'Pull', beside = 'Next', apart = true",
+            "Case(Go(Go(Pull()), Next()))",
+            "Case(C(Go(Pull()), Go(Next())))",
         ),
         ("signals = true", "Case(Go(), signals='SIGURG')", "Case(Signal(name='SIGURG'))"),
         ("nodes = 'Go', blocked = ['SIGPROF']", "Case(Go(), blocked='SIGPROF')", "Case(Go())"),

@@ -95,6 +95,16 @@ def test_a_worker_that_is_killed_is_made_up_for(
     assert len(json.loads(whole.read_text())["results"]) == 16
 
 
+def test_where_no_shard_can_be_run_it_is_one_sentence(
+    cluster: tuple[str, list[subprocess.Popen[str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = commands.main(["search", f"--on={cluster[0]}", "--exhaustive=1", "--shards=4", "--go=1.2.3"])
+    said = capsys.readouterr()
+    assert status == search.USAGE
+    assert re.search(r"golib search: shard \d/4: RuntimeError: .*1\.2\.3", said.err)
+    assert said.err.count("\n") == 1
+
+
 def test_a_shard_that_cannot_be_run_costs_no_other(
     cluster: tuple[str, list[subprocess.Popen[str]]],
     capsys: pytest.CaptureFixture[str],
@@ -105,6 +115,8 @@ def test_a_shard_that_cannot_be_run_costs_no_other(
     right = search.shard
 
     def elsewhere(arguments: list[str], number: int, parts: int) -> dict[str, Any]:
+        if number == 1:
+            raise RuntimeError("no C compiler here")
         document = right(arguments, number, parts)
         return {**document, "machine": {"python": "another"}} if number == 2 else document
 
@@ -112,9 +124,10 @@ def test_a_shard_that_cannot_be_run_costs_no_other(
     status = commands.main(["search", f"--on={address}", "--exhaustive=1", "--shards=4", "--seed=random"])
     said = capsys.readouterr()
     assert status == search.STOPPED
-    assert said.out.count(" tests;") == 4
-    assert "12 of 16 parts of every legal case of up to 1 nodes" in said.out
-    [complaint] = said.err.splitlines()
+    assert said.out.count(" tests;") == 3
+    assert "8 of 16 parts of every legal case of up to 1 nodes" in said.out
+    raised, complaint = said.err.splitlines()
+    assert raised.startswith("shard 1/4: RuntimeError: no C compiler here; it is not tried again: pytest ")
     assert complaint.startswith("shard 2/4: machine is {'python': 'another'}, and ")
     assert re.search(
         r"it is not tried again: pytest --config-file=\S+ .*--golib-shard=\d/4 \S+/test_exh", complaint

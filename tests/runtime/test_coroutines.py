@@ -35,8 +35,11 @@ def test_left_inside_a_callback(check, place, region):
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_left_in_a_callback_that_has_returned(check, region):
+def test_goes_on_in_another_callback(check, region):
     """Nothing of Go's waits on the foreign stack, so that it goes on wherever it is resumed."""
+    check(C(Go(), Stack(C(Suspend(), Go()), region=region), Go(C(Resume(region=region))), Go()))
+    check(C(Go(Stack(Suspend(), region=region)), Go(Go(C(Resume(region=region)))), Go()))
+    check(C(Go(Stack(Suspend(), region=region)), C(Go(C(Resume(region=region))), stack=40_000), Go()))
     check(C(Go(Stack(Suspend(), region=region)), Resume(region=region), Go()))
     check(C(Go(Stack(C(Suspend(), Go()), region=region)), Go(C(Resume(region=region))), Go(GC())))
 
