@@ -130,6 +130,16 @@ def test_what_shows_once_in_a_row_is_kept_with_all_that_is_known_of_it(search: S
     assert (events[0].node, labels[events[-1].node]) == (0, FRAME.label)
 
 
+def test_what_was_seen_before_is_counted(planned: Subject, go_on_path: Toolchain, folder: Path) -> None:
+    """By a hunt, or at an edge: one case after the other, each alone."""
+    (folder / "plan").write_text("x" * RETRIES)
+    fuzzer, found = Fuzzer(lambda flavour: planned, go_on_path.version, (), SECONDS), Search()
+    outcome = planned.run(FAULTY)
+    for _ in range(3):
+        fuzzer.look_at(outcome, found)
+    assert (found.ran, only(found).count) == (3, 3)
+
+
 def test_what_shows_again_as_it_stood_has_that_rate(search: Searching) -> None:
     # After the first, the runs are as it stood, alone under load, as it stood under load, and so on.
     finding = only(search(f"x{ALONE}x..x", BEFORE, FAULTY))
