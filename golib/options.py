@@ -61,8 +61,8 @@ class Options:
     """Every case of up to so many nodes runs."""
     hunt: float
     """Seconds for cases about time."""
-    shard: tuple[int, int]
-    """Which part of golib's tests this run is, from 1, and of how many."""
+    shard: tuple[int, int] | None
+    """Which part of golib's tests this run is, from 1, and of how many; None where it is no part."""
     depths: int
     failures: Path
     replay: tuple[str, ...]
@@ -251,9 +251,9 @@ def _exhaustive(text: str | None) -> int:
     return nodes
 
 
-def _shard(text: str | None) -> tuple[int, int]:
+def _shard(text: str | None) -> tuple[int, int] | None:
     if text is None:
-        return 1, 1
+        return None
     number, _, count = text.partition("/")
     short = len(text) < 20
     if not (

@@ -408,7 +408,7 @@ class Session:
 
     def _deal_out(self, items: list[pytest.Item]) -> None:
         """Leaves, of golib's tests, those of --golib-shard."""
-        number, count = self.run.options.shard
+        number, count = self.run.options.shard or (1, 1)
         ours = [item for item in items if _judges(item)]
         others = {item for index, item in enumerate(ours) if index % count != number - 1}
         if others:
@@ -969,7 +969,7 @@ class Fuzz:
                 path = self._failures.keep(finding, self._name)
                 verdict = known.verdict(finding.outcome, bridge.version, self._issues)
                 # The file of a shard stays on the machine that ran it.
-                what = path if run.options.shard == (1, 1) else repr(finding.outcome.case)
+                what = repr(finding.outcome.case) if run.options.shard else path
                 again = _again(run, bridge.toolchain, f"--golib-replay={what}")
                 rate = finding.note or (
                     f"the smallest has {finding.case.size()} nodes and shows it at a rate of {finding.rate:g}"
@@ -1011,7 +1011,7 @@ def _results(run: Run) -> report.Results:
         one |= {"build": " ".join(run.options.flags)} if run.options.flags else {}
     options = run.options
     drawn = {"seed": options.seed, "fuzz": options.fuzz, "exhaustive": options.exhaustive}
-    number, of = options.shard
+    number, of = options.shard or (1, 1)
     about = {
         "toolchains": toolchains,
         "machine": _machine(),
@@ -1120,7 +1120,7 @@ class _Controller:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._results.finish()
         for chosen, parts in self._exhausted.items():
-            mine = self._run.options.shard != (1, 1) and session.exitstatus in ENDED
+            mine = self._run.options.shard and session.exitstatus in ENDED
             if mine or len(parts) == exhaustive.blocks(self._run.options.exhaustive):
                 exhaustive.Kept(_kept(self._run, chosen)).forget()
         self._write_page()

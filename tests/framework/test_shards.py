@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from golib import commands, exhaustive, shards
 
 ROOT = Path(__file__).parent.parent.parent
+OLD = "1.23.4"
+"""A release that fails in the smallest cases: go#68587."""
 SECONDS = 120
 """For one run of pytest: only a broken golib needs them."""
 
@@ -123,6 +126,22 @@ def test_a_failure_of_a_shard_is_one_of_the_whole(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     assert "FAILED test_exhaustive.py::t[block=3] on go1.27.4" in said
     assert "fatal error: what its machine has said" in said
+
+
+@pytest.mark.parametrize(("options", "named"), [(["--golib-shard=1/1"], "Case("), ([], "/")])
+def test_what_failed_in_a_shard_runs_again_elsewhere(options: list[str], named: str, tmp_path: Path) -> None:
+    """The file that a failure is kept in stays on the shard's machine, also where one shard is all."""
+    cases = ["tests/runtime/test_exhaustive.py", "--golib-exhaustive=1", f"--go={OLD}", "-x"]
+    cases += ["--golib-no-known-issues", f"--golib-failures={tmp_path}", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *cases, *options],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=ROOT,
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    assert set(re.findall(r"--golib-replay=(Case\(|/)", done.stdout)) == {named}, done.stdout
 
 
 def test_a_file_of_the_suite_is_found_from_anywhere(tmp_path: Path, go_on_path: object) -> None:
